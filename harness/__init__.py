@@ -1,0 +1,1 @@
+"""seqharness: run any registered task against any registered model and decoder, and believe the numbers."""

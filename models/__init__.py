@@ -1,0 +1,1 @@
+"""Sequence models, language models, decoders and their adapters: one registered method a file."""

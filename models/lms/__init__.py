@@ -1,0 +1,1 @@
+"""Language-model adapters and the one runtime that drives them."""
