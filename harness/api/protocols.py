@@ -62,6 +62,10 @@ class Meter(Protocol):
         """Add to a counter ("model_calls", "draft_calls", "padding_tokens")."""
         ...
 
+    def elapsed(self) -> float:
+        """Seconds since this door call (or fit) began, for budgets in seconds."""
+        ...
+
 
 @final
 class SilentMeter:
@@ -77,6 +81,14 @@ class SilentMeter:
     def count(self, name: str, amount: int = 1) -> None:
         """Do nothing."""
 
+    def elapsed(self) -> float:
+        """No time ever passes, so that a budget in seconds is never used up."""
+        return 0.0
+
+
+def _ignore(fraction: float, text: str) -> None:
+    """Progress that nobody watches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -87,6 +99,7 @@ class Setting:
     dtype: str = "auto"  # "auto", "float32", "bfloat16", "float16"
     folder: Path | None = None  # where a learner keeps resumable checkpoints
     announce: Callable[[str], None] = print  # one line to the user
+    progress: Callable[[float, str], None] = _ignore  # share of the training budget spent, and "loss 1.234"
 
 
 @runtime_checkable
