@@ -279,7 +279,7 @@ def _card(kind: Kind, name: str) -> Card:
         if facts is None or (place.attribute and node.name != place.attribute):
             continue
         docstring = ast.get_docstring(node) or ast.get_docstring(tree) or ""
-        parameters = tuple(_parameters(node)) if isinstance(node, ast.ClassDef) else ()
+        parameters = tuple(_parameters(node, tree)) if isinstance(node, ast.ClassDef) else ()
         summary = docstring.split("\n", 1)[0]
         return Card(kind, name, place.module, node.name, summary, docstring, facts, parameters)
     raise UsageError(f"{file.name} holds no @{kind}; a file that registers nothing starts with an underscore.")
@@ -295,13 +295,38 @@ def _facts(kind: Kind, node: ast.ClassDef | ast.FunctionDef) -> dict[str, Any] |
     return None
 
 
-def _parameters(node: ast.ClassDef) -> Iterator[Parameter]:
+def _parameters(node: ast.ClassDef, tree: ast.Module) -> Iterator[Parameter]:
+    """The class's own fields after those of bases that are imported by name from our own or a plug-in's modules."""
+    own: dict[str, Parameter] = {}
+    imports = {
+        alias.asname or alias.name: (item.module, alias.name)
+        for item in tree.body
+        if isinstance(item, ast.ImportFrom) and item.module and item.level == 0
+        for alias in item.names
+    }
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in imports:
+            own |= {item.name: item for item in _inherited(*imports[base.id])}
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             annotation = ast.unparse(item.annotation)
-            if item.target.id.startswith("_") or "ClassVar" in annotation:
-                continue
-            yield Parameter(item.target.id, annotation, ast.unparse(item.value) if item.value else None)
+            if not item.target.id.startswith("_") and "ClassVar" not in annotation:
+                default = ast.unparse(item.value) if item.value else None
+                own[item.target.id] = Parameter(item.target.id, annotation, default)
+    yield from own.values()
+
+
+def _inherited(module: str, name: str) -> Iterator[Parameter]:
+    # the floor and foreign libraries hold no parameters; finding their files would import their packages
+    if module.startswith("harness.api") or module.split(".")[-1][:1] != "_" or module.startswith("_"):
+        return
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            yield from _parameters(node, tree)
 
 
 def _suggest(query: str, known: Mapping[str, Any]) -> str:

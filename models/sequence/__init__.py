@@ -1,1 +1,1 @@
-"""Token mixers: one published sequence model a file, on one residual backbone (`_backbone`) and one learner (`_learner`)."""
+"""Token mixers: one published sequence model a file, on one backbone (`_backbone`) and one learner (`_learner`)."""
