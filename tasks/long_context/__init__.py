@@ -1,0 +1,1 @@
+"""Tasks whose answer lies far back in a long prompt."""

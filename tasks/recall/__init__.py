@@ -1,0 +1,1 @@
+"""Tasks that ask a model to repeat what stood in its context."""
