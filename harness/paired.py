@@ -1,0 +1,225 @@
+"""Do two runs on the same examples differ? Paired tests over stored per-example statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from harness.api.errors import UsageError
+from harness.api.metrics import Array, MeanMetric, Metric, TotalsMetric
+from harness.stats import Indices, Interval, clean, resample
+
+# N examples, S statistics of one example, U units that are swapped as one (examples or clusters), R resamples
+EXACT_UNITS = 13  # up to 2^13 sign patterns are enumerated instead of drawn
+BLOCK = 8_000_000  # signs held at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The change from run A to run B on the same examples; positive means that B's value is larger."""
+
+    first: float  # value of run A
+    second: float  # value of run B
+    interval: Interval  # 95% of the paired bootstrap of second - first
+    p: float  # two-sided; NaN when there is nothing to compare
+    test: str  # "mcnemar (mid-p)", "approximate randomisation", "exact randomisation", "none"
+    examples: int  # counted in both runs
+
+    @property
+    def value(self) -> float:
+        """Second less first."""
+        return self.second - self.first
+
+
+def compare(
+    metric: Metric,
+    first: Array,
+    second: Array,
+    clusters: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+) -> Difference:
+    """The difference of two runs with its paired interval and the p-value of the fitting test.
+
+    McNemar's mid-p for independent right-or-wrong examples; randomisation for everything else, exact for few
+    examples. Examples that either run does not count (NaN) are dropped from both. No common example: NaN throughout;
+    no difference in any example: p = 1.
+
+    Errors: UsageError when the runs have different numbers of examples.
+    """
+    first_NS, second_NS, groups_N = _pair(first, second, clusters)
+    nan = float("nan")
+    if not len(first_NS):
+        return Difference(nan, nan, (nan, nan), nan, "none", 0)
+    values = (metric.reduce(first_NS), metric.reduce(second_NS))
+    ends = _bootstrap_interval(metric, first_NS, second_NS, groups_N, seed, draws)
+    if groups_N is None and _right_or_wrong(metric, first_NS) and _right_or_wrong(metric, second_NS):
+        p, test = mcnemar(first_NS[:, 0], second_NS[:, 0])[1], "mcnemar (mid-p)"
+    else:
+        p, test = _randomise(metric, first_NS, second_NS, groups_N, seed, draws)
+    return Difference(*values, ends, p, test, len(first_NS))
+
+
+def paired_bootstrap(
+    metric: Metric,
+    first: Array,
+    second: Array,
+    clusters: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+) -> tuple[Interval, float]:
+    """95% interval of second - first, and the two-sided p-value of the shifted bootstrap.
+
+    p = (1 + #{|d_r - mean(d)| >= |d|}) / (R + 1), the resampled differences d_r being centred on the null hypothesis.
+    Paper: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation.
+
+    Differs from the paper: two-sided, centred, and with the +1 of a permutation test.
+    """
+    first_NS, second_NS, groups_N = _pair(first, second, clusters)
+    if not len(first_NS):
+        return (float("nan"), float("nan")), float("nan")
+    low_R, high_R = resample(metric, [first_NS, second_NS], groups_N, seed=seed, draws=draws)
+    difference_R = high_R - low_R
+    observed = abs(metric.reduce(second_NS) - metric.reduce(first_NS))
+    extreme = int((np.abs(difference_R - difference_R.mean()) >= observed * (1 - 1e-12)).sum())
+    low, high = np.quantile(difference_R, [0.025, 0.975])
+    return (float(low), float(high)), (extreme + 1) / (draws + 1)
+
+
+def randomisation(
+    metric: Metric,
+    first: Array,
+    second: Array,
+    clusters: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 1000,
+) -> float:
+    """Two-sided p-value of swapping the two runs' answers, example by example (cluster by cluster).
+
+    All 2^U swaps where U <= EXACT_UNITS, else p = (1 + #{|d_r| >= |d|}) / (R + 1).
+    Paper: Riezler and Maxwell 2005, On Some Pitfalls in Automatic Evaluation and Significance Testing for MT.
+
+    Differs from the paper: exact for few examples.
+    """
+    first_NS, second_NS, groups_N = _pair(first, second, clusters)
+    return _randomise(metric, first_NS, second_NS, groups_N, seed, draws)[0] if len(first_NS) else float("nan")
+
+
+def mcnemar(first: Sequence[float] | Array, second: Sequence[float] | Array) -> tuple[float, float]:
+    """Exact and mid-p two-sided p-values for right-or-wrong answers of two runs to the same questions.
+
+    b answers are right in the first run alone and c in the second alone; under the null X ~ Binomial(b + c, 1/2).
+    With k = min(b, c): exact = min(1, 2 P(X <= k)); mid-p = exact - P(X = k), or 1 - P(X = k) / 2 where b = c.
+    Both are 1 when no answer differs.
+    Papers: McNemar 1947; Fagerland, Lydersen, Laake 2013 (mid-p).
+
+    Differs from the paper: none.
+    """
+    left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    changed = int((left != right).sum())
+    if changed == 0:
+        return 1.0, 1.0
+    from scipy.stats import binom
+
+    fewer = min(int((left > right).sum()), int((left < right).sum()))
+    exact = min(1.0, 2 * float(binom.cdf(fewer, changed, 0.5)))
+    middle = float(binom.pmf(fewer, changed, 0.5))
+    return exact, 1 - middle / 2 if 2 * fewer == changed else exact - middle
+
+
+def wilcoxon(first: Sequence[float] | Array, second: Sequence[float] | Array) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test on paired numbers (data sets, folds); 1 when all are equal.
+
+    Zero differences are dropped, as Demsar 2006 does not need them split. Differs from the paper: none.
+    """
+    difference = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    difference = difference[~np.isnan(difference)]
+    if not difference.any():
+        return 1.0 if len(difference) else float("nan")
+    from scipy.stats import wilcoxon as signed_rank
+
+    return float(signed_rank(difference[difference != 0]).pvalue)
+
+
+def examples_needed(difference: Difference, margin: float) -> int:
+    """How many examples would bring the interval's half-width below the distance to the nearest margin.
+
+    The half-width shrinks with sqrt(N), and the value is taken to stay: N' = N (half-width / distance)², where distance
+    is from the value to the nearer of -margin and +margin. Capped at 10^9, for a value that lies on the margin.
+    """
+    low, high = difference.interval
+    half = (high - low) / 2
+    if not isfinite(half) or difference.examples == 0:
+        return 0
+    distance = min(abs(difference.value - margin), abs(difference.value + margin))
+    needed = difference.examples * (half / distance) ** 2 if distance > 0 else float("inf")
+    return int(np.ceil(min(needed, 1e9)))
+
+
+def _pair(first: Array, second: Array, clusters: Sequence[str] | None) -> tuple[Array, Array, Indices | None]:
+    left, right = (np.asarray(run, dtype=np.float64) for run in (first, second))
+    left, right = (run[:, None] if run.ndim == 1 else run for run in (left, right))
+    if left.shape != right.shape:
+        raise UsageError(f"the runs' statistics are {left.shape} and {right.shape}; compare runs on the same examples.")
+    both, groups_N = clean(np.concatenate([left, right], axis=1), clusters)
+    return both[:, : left.shape[1]], both[:, left.shape[1] :], groups_N
+
+
+def _right_or_wrong(metric: Metric, rows_NS: Array) -> bool:
+    return isinstance(metric, MeanMetric) and metric.scale is not None and bool(np.isin(rows_NS, metric.scale).all())
+
+
+def _bootstrap_interval(
+    metric: Metric, first_NS: Array, second_NS: Array, groups_N: Indices | None, seed: int, draws: int
+) -> Interval:
+    if len(first_NS) == 1:
+        return (float("nan"), float("nan"))
+    left_R, right_R = resample(metric, [first_NS, second_NS], groups_N, seed=seed, draws=draws)
+    low, high = np.quantile(right_R - left_R, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _randomise(
+    metric: Metric, first_NS: Array, second_NS: Array, groups_N: Indices | None, seed: int, draws: int
+) -> tuple[float, str]:
+    unit_N = np.arange(len(first_NS)) if groups_N is None else groups_N
+    units = int(unit_N.max()) + 1
+    exact = units <= EXACT_UNITS
+    if exact:
+        swap_RU = (np.arange(2**units)[:, None] >> np.arange(units)) & 1 == 1
+        differences_R = _swapped(metric, first_NS, second_NS, swap_RU[:, unit_N])
+    else:
+        rng = np.random.default_rng(seed)
+        block = max(1, BLOCK // len(first_NS))
+        parts = [
+            _swapped(metric, first_NS, second_NS, rng.random((min(block, draws - start), units))[:, unit_N] < 0.5)
+            for start in range(0, draws, block)
+        ]
+        differences_R = np.concatenate(parts)
+    observed = abs(metric.reduce(second_NS) - metric.reduce(first_NS))
+    # sums in another order differ in their last bits; a tie counts as extreme
+    extreme = int((np.abs(differences_R) >= observed * (1 - 1e-9) - 1e-12).sum())
+    if exact:
+        return extreme / len(differences_R), "exact randomisation"
+    return (extreme + 1) / (len(differences_R) + 1), "approximate randomisation"
+
+
+def _swapped(metric: Metric, first_NS: Array, second_NS: Array, swap_RN: np.ndarray) -> Array:
+    """Second less first, [R], after swapping the marked examples."""
+    if isinstance(metric, TotalsMetric):
+        moved_RS = swap_RN.astype(np.float64) @ (second_NS - first_NS)
+        count_R = np.full(len(swap_RN), float(len(first_NS)))
+        first_R = metric.from_totals(first_NS.sum(axis=0) + moved_RS, count_R)
+        return metric.from_totals(second_NS.sum(axis=0) - moved_RS, count_R) - first_R
+    differences = [
+        metric.reduce(np.where(swap_N[:, None], first_NS, second_NS))
+        - metric.reduce(np.where(swap_N[:, None], second_NS, first_NS))
+        for swap_N in swap_RN
+    ]
+    return np.array(differences)
