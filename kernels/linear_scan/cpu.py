@@ -1,0 +1,102 @@
+"""How a linear scan is fast on a CPU: every chunk of time advances at once, and the backward pass is written by hand.
+
+Cut T into chunks of C steps. Step i of all chunks is one elementwise operation, so C operations give every chunk's
+answer as if it began at zero, and its running product of gates. T/C short operations carry the state from chunk to
+chunk, and one long operation adds it. That is O(T) work in C + T/C launches, without logarithms that overflow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from harness.kernels._dispatch import accumulator
+
+# B batch, T time, N channels, S chunks, C steps of a chunk
+LONGEST_CHUNK = 64  # steps; a product of 64 gates below 3.9 cannot overflow float32
+
+
+def linear_scan(
+    gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The linear scan of `reference.py` in O(T) work with a hand-written backward pass (once differentiable)."""
+    carried = accumulator(x_BTN.dtype)
+    start = x_BTN.new_zeros(x_BTN.shape[::2], dtype=carried) if start_BN is None else start_BN.to(carried)
+    h_BTN = _Scan.apply(gate_BTN.to(carried), x_BTN.to(carried), start)
+    last_BN = h_BTN[:, -1] if x_BTN.shape[1] else start
+    return h_BTN.to(x_BTN.dtype), last_BN
+
+
+class _Scan(torch.autograd.Function):
+    """h_t = a_t h_{t-1} + x_t with the adjoint recurrence of u_t = a_t* (g_t + u_{t+1})."""
+
+    @staticmethod
+    def forward(ctx: Any, gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor) -> torch.Tensor:
+        h_BTN = _scan(gate_BTN, x_BTN, start_BN, reverse=False)
+        ctx.save_for_backward(gate_BTN, h_BTN, start_BN)
+        return h_BTN
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_BTN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        gate_BTN, h_BTN, start_BN = ctx.saved_tensors
+        if not h_BTN.shape[1]:
+            return torch.zeros_like(gate_BTN), torch.zeros_like(h_BTN), torch.zeros_like(start_BN)
+        conjugate_BTN = gate_BTN.conj()
+        u_BTN = _scan(conjugate_BTN, conjugate_BTN * grad_BTN, torch.zeros_like(start_BN), reverse=True)
+        grad_start_BN = u_BTN[:, 0].clone()
+        grad_x_BTN = torch.empty_like(h_BTN)
+        torch.add(grad_BTN[:, :-1], u_BTN[:, 1:], out=grad_x_BTN[:, :-1])
+        grad_x_BTN[:, -1] = grad_BTN[:, -1]
+        # u has been read: its memory takes the gate's gradient, adjoint times the state before
+        torch.mul(grad_x_BTN[:, 1:], h_BTN[:, :-1].conj(), out=u_BTN[:, 1:])
+        torch.mul(grad_x_BTN[:, 0], start_BN.conj(), out=u_BTN[:, 0])
+        return u_BTN, grad_x_BTN, grad_start_BN
+
+
+def _scan(gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor, *, reverse: bool) -> torch.Tensor:
+    batch, length, channels = x_BTN.shape
+    h_BTN = x_BTN.new_empty(x_BTN.shape)
+    chunk = max(1, min(LONGEST_CHUNK, math.isqrt(length)))
+    whole = length - length % chunk
+    # the steps that fill no chunk come last in the direction of travel
+    first = length - whole if reverse else 0
+    shape_BSCN = (batch, whole // chunk, chunk, channels)
+    last_BN = _chunks(
+        gate_BTN[:, first : first + whole].unflatten(1, shape_BSCN[1:3]),
+        x_BTN[:, first : first + whole].unflatten(1, shape_BSCN[1:3]),
+        h_BTN[:, first : first + whole].unflatten(1, shape_BSCN[1:3]),
+        start_BN,
+        reverse=reverse,
+    )
+    rest = range(first - 1, -1, -1) if reverse else range(whole, length)
+    for t in rest:
+        last_BN = torch.addcmul(x_BTN[:, t], gate_BTN[:, t], last_BN, out=h_BTN[:, t])
+    return h_BTN
+
+
+def _chunks(
+    gate_BSCN: torch.Tensor, x_BSCN: torch.Tensor, h_BSCN: torch.Tensor, start_BN: torch.Tensor, *, reverse: bool
+) -> torch.Tensor:
+    """Fill h and return its last step in the direction of travel."""
+    order = range(gate_BSCN.shape[2] - 1, -1, -1) if reverse else range(gate_BSCN.shape[2])
+    gates, inputs, states = gate_BSCN.unbind(2), x_BSCN.unbind(2), h_BSCN.unbind(2)
+    product_BSCN = torch.empty_like(h_BSCN)
+    products = product_BSCN.unbind(2)
+    before = order[0]
+    products[before].copy_(gates[before])
+    states[before].copy_(inputs[before])
+    for i in order[1:]:
+        torch.mul(gates[i], products[before], out=products[i])
+        torch.addcmul(inputs[i], gates[i], states[before], out=states[i])
+        before = i
+    carry_BSN = torch.empty_like(h_BSCN[:, :, 0])
+    carry_BN = start_BN
+    for s in range(carry_BSN.shape[1] - 1, -1, -1) if reverse else range(carry_BSN.shape[1]):
+        carry_BSN[:, s] = carry_BN
+        carry_BN = torch.addcmul(states[before][:, s], products[before][:, s], carry_BN)
+    h_BSCN.addcmul_(product_BSCN, carry_BSN.unsqueeze(2))
+    return carry_BN
