@@ -23,11 +23,12 @@ class Tree:
         """A tree of the pending token alone."""
         return Tree([token])
 
-    def add(self, parent: int, token: int) -> int:
-        """Hang a token below a node and return its index; an equal sibling is reused."""
-        for child in self.children[parent]:
-            if self.tokens[child] == token:
-                return child
+    def add(self, parent: int, token: int, merge: bool = True) -> int:
+        """Hang a token below a node and return its index; an equal sibling is reused unless `merge` is off."""
+        if merge:
+            for child in self.children[parent]:
+                if self.tokens[child] == token:
+                    return child
         self.tokens.append(token)
         self.parents.append(parent)
         self.children[parent].append(len(self.tokens) - 1)

@@ -18,6 +18,7 @@ from harness.api.errors import UsageError
 from harness.api.types import Step, Want
 
 # V vocabulary, n order
+LAST = Want()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class TabularModel:
         self,
         state: TabularState,
         tokens: Sequence[Sequence[int]],
-        want: Want = Want(),
+        want: Want = LAST,
         parents: Sequence[Sequence[int]] | None = None,
     ) -> Step:
         """Append tokens; logits as wanted. There are no hidden states or attention to return."""
