@@ -1,0 +1,101 @@
+"""Which requests go to the model together? Longest first, within a token budget that shrinks when memory runs out."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.api.errors import HarnessError
+from harness.api.types import Failure, Request, Response
+
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that waits for its answer."""
+
+    request: Request
+    seed: int
+    size: int  # tokens or time steps
+    place: Any  # whose request it is: the runner's own key
+
+
+@dataclass(slots=True)
+class Budget:
+    """How much one batch may hold; `tokens` count padding and only ever shrink."""
+
+    tokens: int
+    requests: int
+
+
+def batches(
+    pending: Sequence[Pending], budget: Budget, plan: Callable[[Sequence[Request]], list[list[int]]] | None = None
+) -> Iterator[list[Pending]]:
+    """Every pending request once, longest first; `plan` is the model's own opinion, where it offers one.
+
+    Errors: HarnessError when `plan` leaves a request out or repeats one.
+    """
+    if plan is not None:
+        planned = plan([item.request for item in pending])
+        if sorted(index for batch in planned for index in batch) != list(range(len(pending))):
+            raise HarnessError(f"the model's plan of {len(pending)} requests does not name each of them once.")
+        yield from ([pending[index] for index in batch] for batch in planned if batch)
+        return
+    queue = sorted(pending, key=lambda item: -item.size)
+    start = 0
+    while start < len(queue):
+        # the first is the longest, so the padded batch is rows x its size; read now, since the budget may shrink
+        rows = max(1, min(budget.requests, budget.tokens // max(1, queue[start].size)))
+        yield queue[start : start + rows]
+        start += rows
+
+
+def answer(
+    batch: Sequence[Pending],
+    ask: Callable[[Sequence[Pending]], list[Response]],
+    budget: Budget,
+    out_of_memory: Callable[[], None],
+) -> Iterator[tuple[Sequence[Pending], list[Response]]]:
+    """Ask for a batch; where it does not fit or something breaks, ask for its halves, down to single requests.
+
+    A request that fails alone becomes a Failure with the last line of the traceback, and the run goes on.
+    """
+    waiting = [list(batch)]
+    while waiting:
+        part = waiting.pop(0)
+        try:
+            responses = ask(part)
+        except HarnessError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - a model's code is not ours: whatever it raises is its answer
+            memory = is_out_of_memory(problem)
+            if memory:
+                out_of_memory()
+                budget.tokens = max(1, min(budget.tokens, len(part) * max(item.size for item in part) // 2))
+            if len(part) > 1:
+                middle = len(part) // 2
+                waiting[:0] = [part[:middle], part[middle:]]
+                continue
+            responses = [
+                Failure(f"out of memory on one request of size {part[0].size}" if memory else last_line(problem))
+            ]
+        yield part, responses
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether memory ran out, on any device; judged by name and text, since torch is not ours to import here."""
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+        return True
+    text = str(problem).lower()
+    return isinstance(problem, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)
+
+
+def last_line(problem: BaseException) -> str:
+    """What a traceback would end with, on one line, and where it was raised."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    text = " ".join(str(problem).split())
+    return f"{type(problem).__name__}: {text[:300]}{where}" if text else f"{type(problem).__name__}{where}"

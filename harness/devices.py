@@ -1,0 +1,66 @@
+"""Which device does a run use, and how is it waited for? Asked of torch only where a model has imported it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from harness.api.errors import UsageError
+
+NVIDIA = Path("/proc/driver/nvidia/version")
+
+
+def resolve(device: str) -> str:
+    """ "cpu" or "cuda" for a --device value; UsageError when CUDA was asked for and is not there."""
+    if device == "cpu":
+        return "cpu"
+    if _cuda_available():
+        return "cuda"
+    if device == "cuda":
+        raise UsageError("device cuda was asked for, but no CUDA device can be used here; use --device cpu or auto.")
+    return "cpu"
+
+
+def synchroniser(device: str) -> Callable[[], None] | None:
+    """What waits until the device is idle; None on a CPU."""
+    torch = _torch()
+    if device != "cuda" or torch is None:
+        return None
+    wait: Callable[[], None] = torch.cuda.synchronize
+    return wait
+
+
+def peak_device_bytes(device: str) -> int | None:
+    """The most device memory held so far; None on a CPU."""
+    torch = _torch()
+    return int(torch.cuda.max_memory_allocated()) if device == "cuda" and torch is not None else None
+
+
+def release_memory(device: str) -> None:
+    """Hand cached device memory back after a batch did not fit."""
+    torch = _torch()
+    if device == "cuda" and torch is not None:
+        torch.cuda.empty_cache()
+
+
+def name(device: str) -> str:
+    """The accelerator's own name; empty on a CPU."""
+    torch = _torch()
+    return str(torch.cuda.get_device_name()) if device == "cuda" and torch is not None else ""
+
+
+def _torch() -> Any:
+    return sys.modules.get("torch")
+
+
+def _cuda_available() -> bool:
+    torch = _torch()
+    if torch is not None:
+        return bool(torch.cuda.is_available())
+    try:
+        return NVIDIA.exists() and "+cpu" not in metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return False

@@ -1,0 +1,93 @@
+"""On what did a run happen? Machine, versions and commit: the provenance of a result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from harness import devices
+
+DISTRIBUTION = "seqharness"
+# those whose version may change a number
+LIBRARIES = ("numpy", "torch", "transformers", "triton", "gguf", "safetensors")
+OTHERS = ("datasets", "evaluate", "sacrebleu", "rouge-score", "scipy", "jiwer")
+
+
+def describe(device: str = "cpu") -> dict[str, Any]:
+    """Machine, operating system, versions and commit as JSON-like data; reads no clock and imports no torch."""
+    return {
+        "machine": platform.machine(),
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "memory_bytes": memory_bytes(),
+        "accelerator": devices.name(device),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions(LIBRARIES + OTHERS),
+        "commit": commit(),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+    }
+
+
+def harness_version() -> str:
+    """The installed version of the distribution."""
+    return version(DISTRIBUTION) or "0"
+
+
+def version(distribution: str) -> str:
+    """An installed distribution's version; empty when it is absent."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def versions(distributions: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Versions of those that are installed."""
+    return {item: found for item in distributions if (found := version(item))}
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's own name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        # not Linux: the platform module knows something
+        return platform.processor()
+    return platform.processor()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Physical memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@cache
+def commit() -> str:
+    """The checkout's commit, with "+changes" when files differ from it; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

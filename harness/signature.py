@@ -1,0 +1,167 @@
+"""What exactly was run? Everything that could change a number, in one mapping with one digest."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import codec, devices, environment
+from harness.api.types import Budget, Example, Request
+
+REQUEST_SCHEMA = 1  # raised when the meaning of a request or response field changes
+
+
+def build(
+    *,
+    task: str,
+    task_version: int,
+    data: str,
+    metrics: Mapping[str, str],
+    split: str,
+    limit: int | None,
+    seed: int,
+    model: str,
+    weights: Mapping[str, str],
+    decoder: str | None,
+    device: str,
+    dtype: str,
+    budget: Budget | None,
+    training_data: str,
+    code: Mapping[str, str],
+) -> dict[str, Any]:
+    """The signature of a run; all specs canonical, `budget` None for a model that is not trained here.
+
+    `code` holds a digest for the source of the task, of the model and its decoder, and of the metrics.
+    """
+    return {
+        "schema": REQUEST_SCHEMA,
+        "harness": environment.harness_version(),
+        "task": task,
+        "task_version": task_version,
+        "data": data,
+        "split": split,
+        "limit": limit,
+        "seed": seed,
+        "metrics": dict(metrics),
+        "model": model,
+        "weights": dict(sorted(weights.items())),
+        "training_data": training_data,
+        "budget": asdict(budget) if budget else None,
+        "decoder": decoder,
+        "device": device,
+        "accelerator": devices.name(device),
+        "machine": platform.machine(),
+        "dtype": dtype,
+        "libraries": environment.versions(),
+        "code": dict(sorted(code.items())),
+    }
+
+
+def digest(signature: Mapping[str, Any]) -> str:
+    """Sixteen hexadecimal digits that name the signature."""
+    text = json.dumps(codec.pack(signature), sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def unknown_parts(signature: Mapping[str, Any]) -> list[str]:
+    """What the signature cannot vouch for; stored responses are never reused while there is any."""
+    missing = [f"weights.{name}" for name, value in signature["weights"].items() if _is_unknown(value)]
+    return missing + [name for name in ("data", "training_data") if _is_unknown(signature[name])]
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """Digest of the source of modules and of all of this project's modules that they import, however deep."""
+    files: dict[str, bytes] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in files:
+            continue
+        source, imported = _source(module)
+        files[module] = source
+        waiting.extend(imported)
+    total = hashlib.sha256()
+    for module, source in sorted(files.items()):
+        total.update(f"{module}\0{len(source)}\0".encode())
+        total.update(source)
+    return total.hexdigest()[:16]
+
+
+def request_seed(seed: int, example: str, index: int) -> int:
+    """The seed of one request: fixed by the run's seed and the request's place, never by its batch."""
+    text = f"{seed}\0{example}\0{index}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+def asked(example: Example) -> str:
+    """Digest of what an example asks, so that a stored response is never taken for the answer to something else."""
+    total = hashlib.blake2b(digest_size=8)
+    for request in example.requests:
+        total.update(request_bytes(request))
+    return total.hexdigest()
+
+
+def request_bytes(request: Request) -> bytes:
+    """A digest of one request's type and content."""
+    total = hashlib.blake2b(digest_size=16)
+    _feed(total, request)
+    return total.digest()
+
+
+def _feed(total: Any, value: Any) -> None:
+    # every part is preceded by its type and length, so that different values never feed equal bytes
+    if is_dataclass(value) and not isinstance(value, type):
+        total.update(f"<{type(value).__name__}".encode())
+        for item in fields(value):
+            _feed(total, getattr(value, item.name))
+    elif isinstance(value, np.ndarray):
+        total.update(f"[{value.dtype.str}{value.shape}".encode())
+        total.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, (tuple, list)):
+        total.update(f"({len(value)}".encode())
+        for item in value:
+            _feed(total, item)
+    else:
+        text = (value if isinstance(value, str) else repr(value)).encode("utf-8", "surrogatepass")
+        total.update(f"{type(value).__name__}{len(text)}:".encode())
+        total.update(text)
+
+
+@cache
+def _source(module: str) -> tuple[bytes, tuple[str, ...]]:
+    """A module's source and the modules of the same package, or of this project, that it names."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return b"", ()
+    source = Path(spec.origin).read_bytes()
+    own = ("harness", module.split(".", 1)[0])
+    named: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            named += [item.name for item in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            named += [node.module, *(f"{node.module}.{item.name}" for item in node.names)]
+    return source, tuple(name for name in named if name.split(".", 1)[0] in own and _is_module(name))
+
+
+@cache
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        # `name` is an attribute of a module, not a module of a package
+        return False
+
+
+def _is_unknown(value: Any) -> bool:
+    return not str(value).strip() or str(value) == "unknown"

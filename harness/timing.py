@@ -1,0 +1,196 @@
+"""How long did it take, and what did it cost? The only file that reads a clock.
+
+Phases (prefill, decode, score, embed, train, ...) are exclusive: time inside an inner span is not counted in the
+outer one. On an accelerator a span begins and ends with the device idle, through the `synchronise` it is given.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
+
+
+def clock() -> float:
+    """Seconds from an arbitrary start; never goes backwards."""
+    return time.perf_counter()
+
+
+def date() -> str:
+    """Now, in UTC, to the second (ISO 8601)."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(slots=True)
+class RequestTiming:
+    """What one request of one door call experienced."""
+
+    latency: float = 0.0  # seconds from the call to its last token (to the call's end where none was reported)
+    first_token: float | None = None  # seconds from the call to its first token
+    tokens: int = 0  # reported through `emitted`
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over door calls; adds up over the sessions of a resumed run."""
+
+    spans: dict[str, float] = field(default_factory=dict)  # phase -> seconds
+    tokens: dict[str, int] = field(default_factory=dict)  # phase -> true tokens
+    counters: dict[str, int] = field(default_factory=dict)
+    calls: int = 0  # door calls
+    seconds: float = 0.0  # inside door calls
+
+    def add(self, other: Mapping[str, Any]) -> None:
+        """Add a stored tally."""
+        for mine, theirs in ((self.spans, "spans"), (self.tokens, "tokens"), (self.counters, "counters")):
+            for name, amount in other.get(theirs, {}).items():
+                mine[name] = mine.get(name, 0) + amount  # type: ignore[operator,assignment]
+        self.calls += int(other.get("calls", 0))
+        self.seconds += float(other.get("seconds", 0.0))
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "spans": self.spans,
+            "tokens": self.tokens,
+            "counters": self.counters,
+            "calls": self.calls,
+            "seconds": self.seconds,
+        }
+
+
+class RunMeter:
+    """The Meter that models and decoders receive; one for each door call or fit."""
+
+    def __init__(self, requests: int = 0, synchronise: Callable[[], None] | None = None) -> None:
+        self._synchronise = synchronise or _nothing
+        self._children: list[float] = []  # seconds spent in inner spans, one entry for each open span
+        self._last: list[float | None] = [None] * requests
+        self.requests = [RequestTiming() for _ in range(requests)]
+        self.tally = Tally(calls=1)
+        self._synchronise()
+        self._start = clock()
+
+    @contextmanager
+    def span(self, name: str, tokens: int = 0) -> Iterator[None]:
+        """Time a phase, less the phases inside it."""
+        self._synchronise()
+        start = clock()
+        self._children.append(0.0)
+        try:
+            yield
+        finally:
+            self._synchronise()
+            whole = clock() - start
+            inner = self._children.pop()
+            if self._children:
+                self._children[-1] += whole
+            spans = self.tally.spans
+            spans[name] = spans.get(name, 0.0) + whole - inner
+            if tokens:
+                self.tally.tokens[name] = self.tally.tokens.get(name, 0) + tokens
+
+    def emitted(self, request: int, tokens: int) -> None:
+        """Note when a request's tokens arrived."""
+        now = clock() - self._start
+        timing = self.requests[request]
+        if timing.first_token is None:
+            timing.first_token = now
+        timing.tokens += tokens
+        self._last[request] = now
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter."""
+        self.tally.counters[name] = self.tally.counters.get(name, 0) + amount
+
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return clock() - self._start
+
+    def close(self) -> None:
+        """End the call: requests that reported no token waited until now."""
+        self._synchronise()
+        self.tally.seconds = clock() - self._start
+        for timing, last in zip(self.requests, self._last, strict=True):
+            timing.latency = self.tally.seconds if last is None else last
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
+    """p50, p90 and p99 (linear interpolation), or None of nothing."""
+    if not len(seconds):
+        return None
+    values = np.percentile(np.asarray(seconds, dtype=np.float64), [50, 90, 99])
+    return {"p50": float(values[0]), "p90": float(values[1]), "p99": float(values[2])}
+
+
+def peak_resident_bytes() -> int:
+    """The most memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+class EnergyProbe:
+    """Joules since it was made, from NVML (one GPU) or RAPL (the CPU package); None where neither can be read."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.source = ""
+        self._read: Callable[[], float] | None = _nvml() if device == "cuda" else _rapl()
+        if self._read is not None:
+            self.source = "nvml" if device == "cuda" else "rapl"
+            self._start = self._read()
+
+    def joules(self) -> float | None:
+        """Energy used so far; None when unknown (RAPL's counter wraps round now and then)."""
+        if self._read is None:
+            return None
+        used = self._read() - self._start
+        return used if used >= 0 else None
+
+
+def calibration(size: int = 384, repeats: int = 7) -> dict[str, float]:
+    """How fast is this machine? The best of a few fixed float32 matrix products, in seconds and GFLOP/s."""
+    rng = np.random.default_rng(0)
+    left = rng.standard_normal((size, size), dtype=np.float32)
+    right = rng.standard_normal((size, size), dtype=np.float32)
+    best = float("inf")
+    for _ in range(repeats):
+        start = clock()
+        left @ right
+        best = min(best, clock() - start)
+    return {"size": float(size), "seconds": best, "gflops": 2 * size**3 / best / 1e9}
+
+
+def _nothing() -> None:
+    """The CPU is always in step."""
+
+
+def _rapl() -> Callable[[], float] | None:
+    try:
+        RAPL.read_text()
+    except OSError:
+        return None
+    return lambda: int(RAPL.read_text()) / 1e6
+
+
+def _nvml() -> Callable[[], float] | None:
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError:
+        return None
+    return lambda: float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
