@@ -1,0 +1,123 @@
+"""show: print the card of one registered object, with its paper, licence, data pin, doors, metrics and parameters."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.api import registry
+from harness.api.errors import UsageError
+from harness.api.registry import KINDS, Card, Kind
+from harness.terminal import columns, plain
+
+PINS = ("Dataset", "Wheel", "HubData", "DataFile")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument(
+        "name", metavar="NAME", help="a task, model, decoder, kernel or metric, with or without parameters"
+    )
+    parser.add_argument("--json", action="store_true", help="print the card as JSON")
+    parser.set_defaults(execute=execute)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Print every card of that name (a task and a decoder may share one)."""
+    found = cards(options.name)
+    if options.json:
+        print(json.dumps([_as_dict(card) for card in found], indent=1, default=str))
+    else:
+        print("\n\n".join(_page(card, options.name) for card in found))
+    return 0
+
+
+def cards(spec: str) -> list[Card]:
+    """The cards of all kinds that the name fits, its parameters checked; UsageError with near names of any kind."""
+    name, parameters = registry.parse(spec)
+    fits: dict[Kind, str] = {}
+    for kind in KINDS:
+        known = registry.names(kind)
+        tails = [full for full in known if full.split("/")[-1] == name or full.endswith("/" + name)]
+        if name in known or len(tails) == 1:
+            fits[kind] = name if name in known else tails[0]
+        elif tails:
+            raise UsageError(f"{kind} name {name!r} is ambiguous: {', '.join(sorted(tails))}.")
+    exact = {kind: full for kind, full in fits.items() if full == name} or fits
+    if not exact:
+        known_by = {
+            word: full for kind in KINDS for full in registry.names(kind) for word in (full.split("/")[-1], full)
+        }
+        near = dict.fromkeys(known_by[word] for word in difflib.get_close_matches(name, known_by, 3))
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else " `harness list` shows all names."
+        raise UsageError(f"nothing is named {name!r}.{hint}")
+    for kind, full in exact.items():
+        if parameters:
+            registry.check_parameters(kind, full, parameters)
+    return [registry.card(kind, full) for kind, full in exact.items()]
+
+
+def _page(card: Card, spec: str) -> str:
+    lines = [f"{card.kind} {card.name}", "", *(plain(line) for line in card.docstring.strip().splitlines())]
+    facts = [
+        (key, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+        for key, value in card.facts.items()
+    ]
+    metrics = _metrics(card, spec) if card.kind == "task" else []
+    if metrics:
+        facts.append(("metrics", ", ".join(metrics)))
+    lines += ["", "facts", columns(facts)] if facts else []
+    pins = list(_pins(card))
+    lines += ["", "pinned data and weights", *(f"  {plain(pin)}" for pin in pins)] if pins else []
+    parameters = [
+        (
+            item.name,
+            f"{item.annotation} = {item.default}" if item.default is not None else f"{item.annotation} (required)",
+        )
+        for item in card.parameters
+    ]
+    lines += ["", f"parameters ({card.name}:name=value,...)", columns(parameters)] if parameters else []
+    return "\n".join(lines)
+
+
+def _as_dict(card: Card) -> dict[str, Any]:
+    parameters = [{"name": item.name, "type": item.annotation, "default": item.default} for item in card.parameters]
+    return {
+        "kind": card.kind,
+        "name": card.name,
+        "docstring": card.docstring,
+        "facts": dict(card.facts),
+        "pins": list(_pins(card)),
+        "parameters": parameters,
+    }
+
+
+def _metrics(card: Card, spec: str) -> list[str]:
+    # tasks are free of torch, so that building one is cheap; one that needs a parameter is shown without
+    if any(item.default is None for item in card.parameters) and ":" not in spec:
+        return []
+    _, given = registry.parse(spec)
+    metrics = registry.create("task", registry.format_spec(card.name, given)).metrics
+    return [item if isinstance(item, str) else str(item.signature) for item in metrics]
+
+
+def _pins(card: Card) -> Iterator[str]:
+    """The pins that stand in the object's own file, as written there: a model's file is never imported for its card."""
+    for node in ast.parse(_source(card)).body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            calls = [item for item in ast.walk(node.value) if isinstance(item, ast.Call)]
+            if any(isinstance(call.func, ast.Name) and call.func.id in PINS for call in calls):
+                yield ast.unparse(node.value)
+
+
+def _source(card: Card) -> str:
+    module = sys.modules.get(card.module)
+    spec = module.__spec__ if module else importlib.util.find_spec(card.module)
+    return Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
