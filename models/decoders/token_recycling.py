@@ -1,0 +1,124 @@
+"""decoders/token_recycling: draft from the candidates that the target itself gave for each token earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.api.errors import UsageError
+from harness.api.protocols import Meter, TokenModel
+from harness.api.registry import decoder
+from harness.api.types import Decoded, Prompt
+from harness.models.decoders._rank_tree import RankTree, best_tree, chain, recycling_tree
+from harness.models.decoders._speculation import Drafter, speculate
+from harness.models.decoders._tree import Tree
+from harness.models.decoders._verify import Verdict, draw_then_match
+from harness.models.decoders._warping import Warping
+
+# V vocabulary, K candidates a token, N nodes
+CANDIDATES = 8  # the paper's k
+# Chance that the target's next token is the candidate of rank r, for trees of other sizes than the published one:
+# read off the published tree's own shape (children per rank), only the order matters.
+RANK_HITS = (0.36, 0.14, 0.08, 0.05, 0.04, 0.03, 0.02, 0.02)
+
+
+@decoder(lossless="law", needs=("tree",), paper="Luo et al. 2024, Token Recycling, arXiv:2408.08696")
+class TokenRecycling:
+    """A matrix M [V, 8] holds each token's last top-8 successors; a static tree is read off it breadth-first.
+
+    M[t] <- top-8 of the target's logits at every verified node t, accepted or not; where a token occurs at several
+    nodes the later node wins. `start`: "cold" begins each prompt with an empty matrix, "prompt" also fills it from
+    the logits of the prompt itself, "hot" keeps it from prompt to prompt (in the order of the requests).
+    Differs from the paper: empty rows are not drafted from (the release drafts token 0), a path ends at the limit, and
+    sampling draws one token of the target a node, which keeps its law.
+    """
+
+    start: Literal["cold", "prompt", "hot"] = "prompt"
+    tree: Literal["paper", "chain", "best"] = "paper"
+    nodes: int = 0  # of a "chain" or a "best" tree
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.tree == "paper") != (self.nodes == 0):
+            raise UsageError("token_recycling: give nodes=N with tree=chain or tree=best, and only there.")
+
+    def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
+        """Continue each prompt; greedy for temperature 0, else samples from the target's own law."""
+        shape = self._shape()
+        if self.start == "hot":
+            kept = _matrix_of(lm)
+            drafters = [Recycling(kept, shape, True) for _ in prompts]
+        else:
+            drafters = [Recycling(_empty(lm.vocabulary), shape, self.start == "prompt") for _ in prompts]
+        return speculate(
+            lm,
+            prompts,
+            drafters,
+            seeds=seeds,
+            meter=meter,
+            warping=Warping(self.temperature),
+            rule=draw_then_match,
+            width=shape.nodes,
+        )
+
+    def _shape(self) -> RankTree:
+        if self.tree == "paper":
+            return recycling_tree()
+        return chain(self.nodes) if self.tree == "chain" else best_tree(RANK_HITS, self.nodes)
+
+
+@final
+class Recycling(Drafter):
+    """One matrix and one static tree."""
+
+    def __init__(self, matrix_VK: NDArray[np.int32], shape: RankTree, reads_prompt: bool) -> None:
+        self.matrix_VK, self.shape, self.reads_prompt = matrix_VK, shape, reads_prompt
+
+    def propose(self, tokens: Sequence[int], depth: int) -> Tree:
+        """Fill the static tree from the matrix; a branch ends where the matrix knows nothing."""
+        tree = Tree.rooted(tokens[-1])
+        placed = [0] + [-1] * self.shape.nodes
+        rows: dict[int, list[int]] = {}
+        for node, (parent, rank, level) in enumerate(
+            zip(self.shape.parents, self.shape.ranks, self.shape.depths, strict=True), start=1
+        ):
+            above = placed[parent]
+            if above < 0 or level > depth:
+                continue
+            token = tree.tokens[above]
+            if token not in rows:
+                rows[token] = self.matrix_VK[token].tolist()
+            if rows[token][rank] >= 0:
+                placed[node] = tree.add(above, rows[token][rank], merge=False)
+        return tree
+
+    def read_prompt(self, tokens: Sequence[int], logits_TV: Tensor) -> None:
+        """Seed the matrix from the prompt."""
+        self._update(tokens, logits_TV)
+
+    def observe(self, tree: Tree, logits_NV: Tensor, verdict: Verdict) -> None:
+        """Learn from every node, accepted or not."""
+        self._update(tree.tokens, logits_NV)
+
+    def _update(self, tokens: Sequence[int], logits_NV: Tensor) -> None:
+        best = logits_NV.topk(min(CANDIDATES, logits_NV.shape[-1]), -1).indices.cpu().numpy()
+        # a plain assignment with repeated rows keeps the last one, on every machine alike
+        for token, row in zip(tokens, best, strict=True):
+            self.matrix_VK[token, : len(row)] = row
+
+
+def _empty(vocabulary: int) -> NDArray[np.int32]:
+    return np.full((vocabulary, CANDIDATES), -1, dtype=np.int32)
+
+
+def _matrix_of(lm: TokenModel) -> NDArray[np.int32]:
+    """The hot start's matrix lives with the model object that it describes."""
+    kept = getattr(lm, "recycled", None)
+    if kept is None:
+        kept = _empty(lm.vocabulary)
+        setattr(lm, "recycled", kept)
+    return kept

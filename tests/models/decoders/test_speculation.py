@@ -1,0 +1,121 @@
+"""Does the one draft-and-verify loop keep the target's law, its budget and its cache?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.api.protocols import SilentMeter
+from harness.api.types import Decoded, Prompt
+from harness.models.decoders._rank_tree import best_tree, chain, recycling_tree
+from harness.models.decoders._verify import draw_then_match, independent, without_replacement
+from harness.models.decoders.prompt_lookup import PromptLookup
+from harness.models.decoders.token_recycling import TokenRecycling
+from harness.models.lms._tabular import TabularModel
+
+DECODERS = {
+    "prompt_lookup": lambda temperature: PromptLookup(temperature=temperature),
+    "recycling cold": lambda temperature: TokenRecycling(start="cold", temperature=temperature),
+    "recycling prompt": lambda temperature: TokenRecycling(temperature=temperature),
+    "recycling hot": lambda temperature: TokenRecycling(start="hot", temperature=temperature),
+    "recycling chain": lambda temperature: TokenRecycling(tree="chain", nodes=3, temperature=temperature),
+}
+
+
+def greedy(lm: TabularModel, prompt: Sequence[int], count: int) -> tuple[int, ...]:
+    tokens: list[int] = []
+    for _ in range(count):
+        token = int(lm.logits([*prompt, *tokens]).argmax())
+        if token in lm.eos:
+            break
+        tokens.append(token)
+    return tuple(tokens)
+
+
+def decode(name: str, lm: TabularModel, prompts: Sequence[Prompt], temperature: float = 0.0) -> list[Decoded]:
+    return DECODERS[name](temperature).decode(lm, prompts, seeds=list(range(len(prompts))), meter=SilentMeter())
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_greedy_output_is_the_greedy_output_in_any_company(name: str) -> None:
+    lm = TabularModel(7, 2, seed=3, end=6)
+    prompts = [Prompt(tuple(np.random.default_rng(i).integers(0, 6, 1 + i % 9)), 30 + i) for i in range(12)]
+    for result, prompt in zip(decode(name, lm, prompts), prompts, strict=True):
+        assert result.tokens == greedy(lm, prompt.tokens, prompt.max_new_tokens)
+        assert sum(result.accepted) == len(result.tokens) + (result.finished == "eos")
+        assert min(result.accepted) >= 1
+        assert decode(name, lm, [prompt])[0].tokens == result.tokens
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_no_new_tokens_means_no_target_call(name: str) -> None:
+    lm = TabularModel(5, 1, seed=0)
+    (result,) = decode(name, lm, [Prompt((1, 2), 0)])
+    assert (result.tokens, result.calls, result.finished) == ((), 0, "length")
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_the_joint_law_of_sampled_tokens_is_the_targets(name: str) -> None:
+    lm, length, draws = TabularModel(4, 1, seed=5, end=3), 2, 20_000
+    law = lm.joint([0, 1, 0, 2], length)
+    decoder = DECODERS[name](1.0)
+    results = decoder.decode(lm, [Prompt((0, 1, 0, 2), length)] * draws, seeds=list(range(draws)), meter=SilentMeter())
+    seen = Counter(item.tokens + ((3,) if item.finished == "eos" else ()) for item in results)
+    assert set(seen) <= set(law)
+    keys = sorted(law)
+    expected = np.array([law[key] for key in keys])
+    found = stats.chisquare([seen[key] for key in keys], expected / expected.sum() * draws)
+    assert found.pvalue > 1e-3
+
+
+def test_repetitive_text_is_copied_faster_than_one_token_a_call() -> None:
+    lm = TabularModel(50, 1, seed=0, sharpness=50)
+    (result,) = decode("prompt_lookup", lm, [Prompt((4, 2, 7), 400)])
+    assert len(result.tokens) / result.calls > 3
+
+
+def test_a_stop_found_inside_an_accepted_path_cuts_there() -> None:
+    lm = TabularModel(50, 1, seed=0, sharpness=50)
+    prompt = Prompt((4, 2, 7), 300, finished=lambda tokens: len(tokens) == 123)
+    (result,) = decode("prompt_lookup", lm, [prompt])
+    assert (len(result.tokens), result.finished, sum(result.accepted)) == (123, "stop", 123)
+
+
+def chi_square(rule: object, replace: bool) -> float:
+    rng, draws = np.random.default_rng(0), 20_000
+    p, q = np.array([0.4, 0.35, 0.2, 0.05]), np.array([0.05, 0.2, 0.35, 0.4])
+    seen = np.zeros(4)
+    for _ in range(draws):
+        children = [int(token) for token in rng.choice(4, size=3, replace=replace, p=q)]
+        seen[rule(p, children, q, rng)[1]] += 1  # type: ignore[operator]
+    return float(stats.chisquare(seen, p * draws).pvalue)
+
+
+def test_each_child_rule_returns_the_targets_law_for_its_own_way_of_drawing() -> None:
+    assert chi_square(without_replacement, replace=False) > 1e-3
+    assert chi_square(independent, replace=True) > 1e-3
+    assert chi_square(draw_then_match, replace=True) > 1e-3
+
+
+def test_independent_acceptance_of_children_drawn_without_replacement_is_caught() -> None:
+    assert chi_square(independent, replace=False) < 1e-6
+
+
+def test_without_replacement_two_tokens_and_two_children_always_accept() -> None:
+    p, q, rng = np.array([0.9, 0.1]), np.array([0.1, 0.9]), np.random.default_rng(0)
+    for _ in range(500):
+        children = [int(token) for token in rng.choice(2, size=2, replace=False, p=q)]
+        assert without_replacement(p, children, q, rng)[0] is not None
+
+
+def test_the_published_tree_has_80_nodes_on_levels_of_8_21_25_15_8_3() -> None:
+    tree = recycling_tree()
+    assert [tree.depths.count(level) for level in range(1, 7)] == [8, 21, 25, 15, 8, 3]
+
+
+def test_a_best_tree_of_one_hit_is_a_chain() -> None:
+    assert best_tree((0.5,), 4) == chain(4)
