@@ -33,6 +33,7 @@ class RepeatSurprisal(Metric):
 
     higher_is_better = False
     unit = "%"
+    scale = (math.inf, 0.0)
 
     @property
     def name(self) -> str:

@@ -134,11 +134,6 @@ class NounList:
         level = float(rng.uniform(1.0, 9.0))
         return (_score_nouns(example, first=level, second=level),)
 
-    @property
-    def ceiling(self) -> float:
-        """What the oracle reaches, in % (repeat surprisal has no worst value, hence no scale)."""
-        return 0.0
-
     def _conditions(self) -> tuple[str, ...]:
         return CONDITIONS if self.condition == "all" else (self.condition,)
 
