@@ -1,0 +1,1 @@
+"""Questions about the world with the right answer among a few."""

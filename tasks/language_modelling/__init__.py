@@ -1,0 +1,1 @@
+"""How probable a language model finds text, and whether it prefers the grammatical one."""
