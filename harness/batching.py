@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.api.errors import HarnessError
 from harness.api.types import Failure, Request, Response
-
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+from harness.boundary import ForeignError, is_out_of_memory, last_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +66,18 @@ def answer(
         part = waiting.pop(0)
         try:
             responses = ask(part)
-        except HarnessError:
-            raise
-        except Exception as problem:  # noqa: BLE001 - a model's code is not ours: whatever it raises is its answer
-            memory = is_out_of_memory(problem)
-            if memory:
-                out_of_memory()
-                budget.tokens = max(1, min(budget.tokens, len(part) * max(item.size for item in part) // 2))
-            if len(part) > 1:
-                middle = len(part) // 2
-                waiting[:0] = [part[:middle], part[middle:]]
-                continue
-            responses = [
-                Failure(f"out of memory on one request of size {part[0].size}" if memory else last_line(problem))
-            ]
-        yield part, responses
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether memory ran out, on any device; judged by name and text, since torch is not ours to import here."""
-    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
-        return True
-    text = str(problem).lower()
-    return isinstance(problem, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)
-
-
-def last_line(problem: BaseException) -> str:
-    """What a traceback would end with, on one line, and where it was raised."""
-    frames = traceback.extract_tb(problem.__traceback__)
-    where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
-    text = " ".join(str(problem).split())
-    return f"{type(problem).__name__}: {text[:300]}{where}" if text else f"{type(problem).__name__}{where}"
+        except ForeignError as failure:
+            memory = is_out_of_memory(failure.__cause__)
+            error = f"out of memory on one request of size {part[0].size}" if memory else last_line(failure.__cause__)
+        else:
+            yield part, responses
+            continue
+        # past the except clause nothing holds the failed call's frames, so that their memory is free again
+        if memory:
+            out_of_memory()
+            budget.tokens = max(1, min(budget.tokens, len(part) * max(item.size for item in part) // 2))
+        if len(part) > 1:
+            middle = len(part) // 2
+            waiting[:0] = [part[:middle], part[middle:]]
+        else:
+            yield part, [Failure(error)]

@@ -1,7 +1,7 @@
-"""How does a response become a line of JSON, and come back bit for bit?
+"""How does a response become a line of JSON and come back? Bit for bit, through one table of types.
 
-Arrays travel as base64 of their bytes, floats that JSON lacks as {"$float": "nan"}; text keeps lone surrogates and
-NUL bytes through \\u escapes. No type name in a file is ever imported: the table below is all that decodes.
+Arrays travel as base64 of their bytes, floats that JSON lacks as {"$float": "nan"}; in text, lone surrogates and NUL
+bytes are escaped. No type name in a file is ever imported: the table below is all that decodes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ NVIDIA = Path("/proc/driver/nvidia/version")
 
 
 def resolve(device: str) -> str:
-    """ "cpu" or "cuda" for a --device value; UsageError when CUDA was asked for and is not there."""
+    """What a --device value means here, cpu or cuda; UsageError when CUDA was asked for and is not there."""
     if device == "cpu":
         return "cpu"
     if _cuda_available():

@@ -6,6 +6,7 @@ checksum holds; anything else is dropped, and its example computed again.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -41,6 +42,7 @@ class Entry:
     tags: Mapping[str, str] = field(default_factory=dict)
     cluster: str = ""
     timings: Mapping[str, Any] = field(default_factory=dict)  # of this example, and of its batch on the first line
+    asked: str = ""  # digest of the requests
     failed: bool = False
 
 
@@ -103,7 +105,7 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a JSON file atomically: readers see the old file or the new one, whole."""
-        write_atomically(self.path / name, value)
+        write_atomically(self.path / name, json.dumps(codec.pack(value), indent=1, allow_nan=False) + "\n")
 
     def replay(self) -> Iterator[tuple[int, Entry]]:
         """(offset, entry) of every line whose checksum holds; then the journal stands ready for `append`.
@@ -167,11 +169,9 @@ class RunFolder:
         """Cut a half-written batch off; a buffered rest must not reach the disk when the file is closed."""
         assert self._journal is not None
         descriptor = os.dup(self._journal.fileno())
-        try:
+        # closing flushes the same bytes that were refused just now; that error is being reported already
+        with contextlib.suppress(OSError):
             self._journal.close()
-        except OSError:
-            # closing flushes the same bytes that were refused just now; that error is being reported already
-            pass
         os.ftruncate(descriptor, self._safe)
         os.close(descriptor)
         self._journal = None
@@ -189,9 +189,8 @@ def entries(path: Path) -> Iterator[Entry]:
         raise DataError(f"{path} is not the folder of a run: {problem.strerror} ({JOURNAL}).") from problem
 
 
-def write_atomically(file: Path, value: Any) -> None:
-    """JSON to a temporary file, to disk, then renamed over `file`, then the rename to disk."""
-    text = json.dumps(codec.pack(value), ensure_ascii=True, allow_nan=False, indent=1) + "\n"
+def write_atomically(file: Path, text: str) -> None:
+    """ASCII text to a temporary file, to disk, then renamed over `file`, then the rename to disk."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -216,6 +215,7 @@ def _format(entry: Entry) -> bytes:
         body["tags"] = entry.tags
     if entry.cluster:
         body["cluster"] = entry.cluster
+    body["asked"] = entry.asked
     body["responses"] = [codec.encode_response(response) for response in entry.responses]
     body["statistics"] = {name: list(values) for name, values in entry.statistics.items()}
     if entry.failed:
@@ -240,6 +240,7 @@ def _parse(line: bytes) -> Entry | None:
         tags=body.get("tags", {}),
         cluster=body.get("cluster", ""),
         timings=codec.unpack(body["timings"]),
+        asked=body["asked"],
         failed=body.get("failed", False),
     )
 

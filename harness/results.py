@@ -5,6 +5,7 @@ All keys of the file but `MEASURED` are a function of the signature: two runs of
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -189,7 +190,12 @@ def from_json(stored: Any, origin: str = "result") -> RunResult:
 
 def save(result: RunResult, file: Path) -> None:
     """Write a result or record atomically."""
-    write_atomically(file, to_json(result))
+    # one key a line where people read, one line where they do not
+    parts = [
+        f" {json.dumps(key)}: " + json.dumps(value, allow_nan=False, **({} if key == "samples" else {"indent": 1}))
+        for key, value in to_json(result).items()
+    ]
+    write_atomically(file, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def load(path: Path) -> RunResult:
@@ -232,8 +238,6 @@ def pair(first: Samples, second: Samples, metric: str) -> tuple[Array, Array, li
 
 
 def _parse(text: str, file: Path) -> Any:
-    import json
-
     try:
         return json.loads(text)
     except ValueError as problem:

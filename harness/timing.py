@@ -125,6 +125,36 @@ class RunMeter:
             timing.latency = self.tally.seconds if last is None else last
 
 
+def report(
+    setup: Mapping[str, float],
+    tally: Tally,
+    latencies: Sequence[float],
+    first_tokens: Sequence[float],
+    tokens: int,
+) -> dict[str, Any]:
+    """The timings of a run from its sums; rates are over the time inside door calls, warm-up and loading apart."""
+    wall = setup.get("wall", 0.0)
+    apart = sum(setup.get(name, 0.0) for name in ("load", "fit", "warm_up"))
+    return {
+        "wall_seconds": wall,
+        "model_seconds": tally.seconds,
+        "load_seconds": setup.get("load", 0.0),
+        "fit_seconds": setup.get("fit", 0.0),
+        "warm_up_seconds": setup.get("warm_up", 0.0),
+        "overhead_seconds": max(0.0, wall - apart - tally.seconds),
+        "phases": {
+            name: {"seconds": seconds, "tokens": tally.tokens.get(name, 0)} for name, seconds in tally.spans.items()
+        },
+        "door_calls": tally.calls,
+        "counters": tally.counters,
+        "tokens": tokens,
+        "tokens_per_second": tokens / tally.seconds if tokens and tally.seconds else None,
+        "examples_per_second": len(latencies) / tally.seconds if tally.seconds else None,
+        "latency_seconds": percentiles(latencies),
+        "first_token_seconds": percentiles(first_tokens),
+    }
+
+
 def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
     """p50, p90 and p99 (linear interpolation), or None of nothing."""
     if not len(seconds):

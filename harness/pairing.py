@@ -1,0 +1,135 @@
+"""Who meets whom? The objects behind a cell's names, introduced to each other by the runner alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import signature as signatures
+from harness.api import registry
+from harness.api.errors import UsageError
+from harness.api.metrics import Metric
+from harness.api.protocols import Setting, Task
+from harness.boundary import foreign
+from harness.planning import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A task, a model and perhaps a decoder, as objects, with their canonical specs."""
+
+    cell: Cell
+    task: Task
+    model: Any  # a Model or a Learner
+    decoder: Any  # a Decoder or None
+    task_spec: str
+    model_spec: str
+    decoder_spec: str | None
+    metrics: tuple[Metric, ...]
+    task_version: int = 1
+    learns: bool = False
+    code: Mapping[str, str] | None = None  # digests of their source, by role
+
+    @property
+    def title(self) -> str:
+        """How a line to the user names them."""
+        return self.cell.title
+
+
+def introduce(cell: Cell) -> Pairing:
+    """Build the objects that a cell names; imports their files, loads no weights.
+
+    Errors: UsageError on an unknown name or parameter, HarnessError when a file cannot be imported.
+    """
+    with foreign(f"importing {cell.title}"):
+        task = registry.create("task", cell.task)
+        model = registry.create("model", cell.model)
+        decoder = registry.create("decoder", cell.decoder) if cell.decoder else None
+        metrics = metrics_of(task, cell.task)
+    task_card, model_card = _card("task", cell.task), _card("model", cell.model)
+    modules = {
+        "task": [task_card.module],
+        "model": [model_card.module, *([_card("decoder", cell.decoder).module] if cell.decoder else [])],
+        "metrics": [type(metric).__module__ for metric in metrics],
+    }
+    return Pairing(
+        cell=cell,
+        task=task,
+        model=model,
+        decoder=decoder,
+        task_spec=registry.canonical("task", cell.task),
+        model_spec=registry.canonical("model", cell.model),
+        decoder_spec=registry.canonical("decoder", cell.decoder) if cell.decoder else None,
+        metrics=metrics,
+        task_version=int(task_card.facts.get("version", 1)),
+        learns=bool(model_card.facts.get("learns")),
+        code={role: signatures.code_digest(names) for role, names in modules.items()},
+    )
+
+
+def metrics_of(task: Task, spec: str) -> tuple[Metric, ...]:
+    """The task's metrics as objects; UsageError when it has none or two share a name."""
+    metrics = tuple(registry.create("metric", metric) if isinstance(metric, str) else metric for metric in task.metrics)
+    names = [metric.name for metric in metrics]
+    if not names or len(set(names)) != len(names):
+        raise UsageError(f"task {spec} has the metrics {names}; it needs at least one, each with its own name.")
+    return metrics
+
+
+def sign(pairing: Pairing, setting: Setting) -> dict[str, Any]:
+    """The signature of the run: asks task and model for their digests, loads no weights."""
+    cell = pairing.cell
+    with foreign(f"task {pairing.task_spec}"):
+        data = pairing.task.data_digest(cell.split, setting.sources)
+        training = _training_data(pairing.task, setting) if pairing.learns else "none"
+    with foreign(f"model {pairing.model_spec}"):
+        weights = pairing.model.fingerprint(setting)
+    return signatures.build(
+        task=pairing.task_spec,
+        task_version=pairing.task_version,
+        data=data,
+        metrics={metric.name: metric.signature for metric in pairing.metrics},
+        split=cell.split,
+        limit=cell.limit,
+        seed=cell.seed,
+        model=pairing.model_spec,
+        weights=weights,
+        decoder=pairing.decoder_spec,
+        device=setting.device,
+        dtype=setting.dtype,
+        budget=cell.budget if pairing.learns else None,
+        training_data=training,
+        code=pairing.code or {},
+    )
+
+
+def folder_of(out: Path, signature: Mapping[str, Any]) -> Path:
+    """`out/<task>/<model>[+decoder]/<digest>`, in names that every file system takes."""
+    decoder = signature["decoder"]
+    contestant = file_name(signature["model"]) + (f"+{file_name(decoder)}" if decoder else "")
+    return out / file_name(signature["task"]) / contestant / signatures.digest(signature)
+
+
+def file_name(spec: str) -> str:
+    """A spec as one path segment: `recall/noun_list:length=3` becomes `recall-noun_list@length=3`."""
+    # what is cut off or replaced still counts: the digest folder below tells such specs apart
+    text = spec.replace("/", "-").replace(":", "@")
+    return re.sub(r"[^\w@=,.+-]", "_", text, flags=re.ASCII)[:100].lstrip(".") or "_"
+
+
+def _training_data(task: Task, setting: Setting) -> str:
+    found = []
+    for split in ("train", "validation"):
+        try:
+            found.append(task.data_digest(split, setting.sources))
+        except UsageError:
+            # the task says that it has no such split
+            found.append("absent")
+    return "+".join(found)
+
+
+def _card(kind: registry.Kind, spec: str) -> registry.Card:
+    return registry.card(kind, registry.parse(spec)[0])
