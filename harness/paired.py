@@ -78,7 +78,8 @@ def paired_bootstrap(
     p = (1 + #{|d_r - mean(d)| >= |d|}) / (R + 1), the resampled differences d_r being centred on the null hypothesis.
     Paper: Koehn 2004, Statistical Significance Tests for Machine Translation Evaluation.
 
-    Differs from the paper: two-sided, centred, and with the +1 of a permutation test.
+    Differs from the paper: two-sided (sacrebleu's looks at one side, for about half the p), centred, and with the +1
+    of a permutation test.
     """
     first_NS, second_NS, groups_N = _pair(first, second, clusters)
     if not len(first_NS):

@@ -91,13 +91,13 @@ def clean(statistics: Array, clusters: Sequence[str] | None = None) -> tuple[Arr
         rows_NS = rows_NS[:, None]
     if clusters is not None and len(clusters) != len(rows_NS):
         raise UsageError(f"{len(rows_NS)} examples but {len(clusters)} clusters; they must match.")
-    kept_N = ~np.isnan(rows_NS).any(axis=1)
+    kept_N = ~np.asarray(np.isnan(rows_NS).any(axis=1))
     if clusters is None or not any(clusters):
         return rows_NS[kept_N], None
     numbers: dict[tuple[str, int], int] = {}
     groups = [
         numbers.setdefault((name, -1 if name else row), len(numbers))
-        for row, (name, keep) in enumerate(zip(clusters, kept_N, strict=True))
+        for row, (name, keep) in enumerate(zip(clusters, kept_N.tolist(), strict=True))
         if keep
     ]
     if len(numbers) == len(groups):
