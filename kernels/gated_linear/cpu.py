@@ -1,0 +1,135 @@
+"""How gated linear attention is fast on a CPU: matrix products over chunks, and a hand-written backward pass.
+
+A chunk's inside is a masked score matrix; its outside is the entering state. Only the state walks from chunk to chunk.
+The gates enter as factors of q and k alone, so their gradients are q . dq, k . dk and the product of state and adjoint.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+from harness.kernels._dispatch import accumulator
+from harness.kernels.gated_linear._chunks import Exponents, chunkwise
+from harness.kernels.gated_linear.reference import Normaliser, State
+
+# G batch x heads, S chunks, C steps of a chunk, K width of a key, V width of a value; a gate's K may be 1
+CHUNK = 64  # steps; 32 and 128 are slower at K = V = 64
+CHUNK_OF_VECTOR_GATES = 16  # steps; their scores have no matrix product
+
+
+def gated_linear(
+    q_BHTK: torch.Tensor,
+    k_BHTK: torch.Tensor,
+    v_BHTV: torch.Tensor,
+    log_forget: torch.Tensor,
+    log_input_BHT: torch.Tensor | None = None,
+    state: State | None = None,
+    normaliser: Normaliser = "none",
+) -> tuple[torch.Tensor, State]:
+    """The gated linear attention of `reference.py`, chunkwise (once differentiable)."""
+    chunk = CHUNK_OF_VECTOR_GATES if log_forget.ndim == 4 else CHUNK
+    return chunkwise(_memory, chunk, q_BHTK, k_BHTK, v_BHTV, log_forget, log_input_BHT, state, normaliser)
+
+
+def _memory(
+    q_BHTK: torch.Tensor, k_BHTK: torch.Tensor, v_BHTV: torch.Tensor, exponents: Exponents, S_BHKV: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    length, (chunks, chunk) = q_BHTK.shape[2], exponents.row.shape[2:4]
+    carried = accumulator(v_BHTV.dtype)
+
+    def cut(tensor: torch.Tensor) -> torch.Tensor:
+        padded = pad(tensor.to(carried), (0, 0, 0, chunks * chunk - length))
+        return padded.reshape(-1, chunks, chunk, tensor.shape[-1])
+
+    row, col, enter, leave = exponents
+    y_GSCV, S_GKV = _Chunks.apply(
+        cut(q_BHTK), cut(k_BHTK), cut(v_BHTV),
+        row.flatten(0, 1), col.flatten(0, 1), enter.flatten(0, 1)[..., None, None], leave.flatten(0, 1)[:, :, None],
+        S_BHKV.flatten(0, 1),
+    )  # fmt: skip
+    y_BHTV = y_GSCV.reshape(*q_BHTK.shape[:2], chunks * chunk, -1)[:, :, :length]
+    return y_BHTV, S_GKV.view(S_BHKV.shape)
+
+
+class _Chunks(torch.autograd.Function):
+    """y = (q k^T * W) v + (q e^{row + enter}) S, with S_c = e^{enter + leave} S_{c-1} + (k e^{col + leave})^T v."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        row: torch.Tensor,
+        col: torch.Tensor,
+        enter: torch.Tensor,
+        leave: torch.Tensor,
+        start: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        read, write, decay = (torch.exp(part.to(q.dtype)) for part in (row + enter, col + leave, leave + enter))
+        S = torch.empty(q.shape[0], q.shape[1] + 1, *start.shape[1:], dtype=q.dtype)
+        S[:, 0] = start
+        added, decays = (k * write).mT @ v, decay.mT
+        for c in range(q.shape[1]):
+            torch.addcmul(added[:, c], decays[:, c], S[:, c], out=S[:, c + 1])
+        weight = _weight(row, col, q.dtype)
+        scores = _scores(q, k, row, col, weight)
+        y = scores @ v
+        y += (q * read) @ S[:, :-1]
+        ctx.save_for_backward(q, k, v, row, col, read, write, decay, S, weight, scores)
+        return y, S[:, -1].clone()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: torch.Tensor, d_last: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        q, k, v, row, col, read, write, decay, S, weight, scores = ctx.saved_tensors
+        dS = torch.empty_like(S)
+        dS[:, -1] = d_last
+        added, decays = (q * read).mT @ dy, decay.mT
+        for c in range(q.shape[1] - 1, -1, -1):
+            torch.addcmul(added[:, c], decays[:, c], dS[:, c + 1], out=dS[:, c])
+        before, after = S[:, :-1], dS[:, 1:]
+        dq, dk = (dy @ before.mT).mul_(read), (v @ after.mT).mul_(write)
+        _add_score_gradients(dq, dk, dy @ v.mT, q, k, row, col, weight)
+        dv = scores.mT @ dy
+        dv += (k * write) @ after
+        d_row, d_col, d_leave = q * dq, k * dk, (after * S[:, 1:]).sum(-1)[:, :, None]
+        if row.shape[-1] == 1:
+            d_row, d_col, d_leave = (part.sum(-1, keepdim=True) for part in (d_row, d_col, d_leave))
+        return dq, dk, dv, d_row.to(row.dtype), d_col.to(row.dtype), None, d_leave.to(row.dtype), dS[:, 0].clone()
+
+
+def _weight(row: torch.Tensor, col: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
+    """e^{row_i + col_j} for j <= i; None for vector gates, whose weights differ in each key channel."""
+    return torch.exp((row + col.mT).to(dtype)).tril_() if row.shape[-1] == 1 else None
+
+
+def _scores(
+    q: torch.Tensor, k: torch.Tensor, row: torch.Tensor, col: torch.Tensor, weight: torch.Tensor | None
+) -> torch.Tensor:
+    if weight is not None:
+        return (q @ k.mT).mul_(weight)
+    scores = q.new_zeros(*q.shape[:3], q.shape[2])
+    for j in range(q.shape[2]):
+        factor = torch.exp((row[:, :, j:] + col[:, :, j : j + 1]).to(q.dtype)).mul_(k[:, :, j : j + 1])
+        scores[:, :, j:, j] = (q[:, :, j:] * factor).sum(-1)
+    return scores
+
+
+def _add_score_gradients(
+    dq: torch.Tensor, dk: torch.Tensor, d_scores: torch.Tensor, q: torch.Tensor, k: torch.Tensor,
+    row: torch.Tensor, col: torch.Tensor, weight: torch.Tensor | None,
+) -> None:  # fmt: skip
+    if weight is not None:
+        d_scores *= weight
+        dq += d_scores @ k
+        dk += d_scores.mT @ q
+        return
+    for j in range(q.shape[2]):
+        factor = torch.exp((row[:, :, j:] + col[:, :, j : j + 1]).to(q.dtype)).mul_(d_scores[:, :, j:, j, None])
+        dq[:, :, j:] += factor * k[:, :, j : j + 1]
+        dk[:, :, j] += (factor * q[:, :, j:]).sum(2)
