@@ -9,15 +9,30 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from harness.api.errors import UsageError
 from harness.api.protocols import SilentMeter
 from harness.api.types import Decoded, Prompt
+from harness.models.decoders._draft_model import OnlineNgram
+from harness.models.decoders._drafted_tree import Plan
 from harness.models.decoders._rank_tree import best_tree, chain, recycling_tree
 from harness.models.decoders._verify import draw_then_match, independent, without_replacement
+from harness.models.decoders._warping import Warping
+from harness.models.decoders.lookahead import Lookahead
 from harness.models.decoders.prompt_lookup import PromptLookup
+from harness.models.decoders.speculative import Bound
 from harness.models.decoders.token_recycling import TokenRecycling
 from harness.models.lms._tabular import TabularModel
 
+DRAFT = TabularModel(4, 2, seed=8)
+PLANS = {
+    "chain": Plan("constant", (1, 1, 1)),
+    "constant": Plan("constant", (2, 2)),
+    "beam": Plan("beam", (2, 2, 2)),
+    "independent": Plan("independent", (2, 2)),
+}
+
 DECODERS = {
+    "lookahead": lambda temperature: Lookahead(window=3, ngram=3, temperature=temperature),
     "prompt_lookup": lambda temperature: PromptLookup(temperature=temperature),
     "recycling cold": lambda temperature: TokenRecycling(start="cold", temperature=temperature),
     "recycling prompt": lambda temperature: TokenRecycling(temperature=temperature),
@@ -70,6 +85,66 @@ def test_the_joint_law_of_sampled_tokens_is_the_targets(name: str) -> None:
     expected = np.array([law[key] for key in keys])
     found = stats.chisquare([seen[key] for key in keys], expected / expected.sum() * draws)
     assert found.pvalue > 1e-3
+
+
+def sampled_law(decoder: Bound, lm: TabularModel, length: int, draws: int = 20_000) -> float:
+    law = lm.joint([0, 1], length)
+    results = decoder.decode(lm, [Prompt((0, 1), length)] * draws, seeds=list(range(draws)), meter=SilentMeter())
+    seen = Counter(item.tokens for item in results)
+    keys = sorted(key for key, chance in law.items() if chance > 0)
+    assert set(seen) <= set(keys)
+    expected = np.array([law[key] for key in keys])
+    return float(stats.chisquare([seen[key] for key in keys], expected / expected.sum() * draws).pvalue)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_model_draft_keeps_the_joint_law(plan: str) -> None:
+    lm = TabularModel(4, 2, seed=2)
+    assert sampled_law(Bound(DRAFT, PLANS[plan], Warping(1.0)), lm, 2) > 1e-3
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("draft", ["random", "perfect", "ngram", "broken"])
+def test_greedy_output_does_not_depend_on_the_draft(plan: str, draft: str) -> None:
+    lm = TabularModel(4, 2, seed=2, end=3)
+    broken = TabularModel(4, 2, seed=2)
+    broken.table[...] = np.nan
+    drafts = {"random": DRAFT, "perfect": lm, "ngram": OnlineNgram(lm, 3), "broken": broken}
+    prompts = [Prompt((0, 1), 20), Prompt((2,), 9), Prompt((1, 2, 0, 0, 2), 1)]
+    bound = Bound(drafts[draft], PLANS[plan], Warping(0.0))
+    for result, prompt in zip(bound.decode(lm, prompts, seeds=[0, 1, 2], meter=SilentMeter()), prompts, strict=True):
+        assert result.tokens == greedy(lm, prompt.tokens, prompt.max_new_tokens)
+        if draft == "broken":
+            assert set(result.accepted) == {1}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_draft_that_is_the_target_is_accepted_whole(temperature: float) -> None:
+    lm = TabularModel(6, 2, seed=4)
+    (result,) = Bound(lm, PLANS["chain"], Warping(temperature)).decode(
+        lm, [Prompt((0, 1), 40)], seeds=[5], meter=SilentMeter()
+    )
+    assert result.accepted == (4,) * 10
+
+
+def test_a_draft_of_another_vocabulary_is_refused() -> None:
+    with pytest.raises(UsageError, match="4 tokens and the target 5"):
+        Bound(DRAFT, PLANS["chain"], Warping(0.0)).decode(
+            TabularModel(5, 1, seed=0), [Prompt((0,), 3)], seeds=[0], meter=SilentMeter()
+        )
+
+
+def test_more_children_than_the_drafts_support_are_not_drawn() -> None:
+    lm = TabularModel(4, 1, seed=1)
+    law = sampled_law(Bound(DRAFT, Plan("constant", (4, 2)), Warping(1.0, top_k=2)), _truncated(lm, 2), 1)
+    assert law > 1e-3
+
+
+def _truncated(lm: TabularModel, keep: int) -> TabularModel:
+    """The same chain with all but the likeliest tokens removed, which is what top-k sampling draws from."""
+    order = np.argsort(np.argsort(-lm.table, axis=-1), axis=-1)
+    lm.table[order >= keep] = -1e9
+    return lm
 
 
 def test_repetitive_text_is_copied_faster_than_one_token_a_call() -> None:
