@@ -291,3 +291,16 @@ class Decoder(Protocol):
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """Continue each prompt. The same prompt and seed give the same tokens in any batch."""
         ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """A decoder that needs other models (a draft, a reranker); the runner prepares it once for a loaded target."""
+
+    def prepare(self, setting: Setting, target: Any) -> Decoder:
+        """Load what is needed and return the decoder to use; UsageError with the reason when it does not fit."""
+        ...
+
+    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
+        """Digests of those other models, for the signature."""
+        ...
