@@ -19,7 +19,7 @@ from harness.api.metrics import Metric
 from harness.api.types import Failure
 from harness.journal import Entry
 from harness.results import FailureKind
-from harness.timing import Tally
+from harness.timing import Times
 
 # N examples in the order of the stream, S statistics of one example
 Array = NDArray[np.float64]
@@ -54,11 +54,7 @@ class Ledger:
         self._errors: dict[int, tuple[str, str]] = {}  # row -> (id, message)
         self._ids_digest = hashlib.sha256()
         self._ids: list[str] = []
-        self.latencies: array[float] = array("d")
-        self.first_tokens: array[float] = array("d")
-        self.tokens = 0  # true ones: generated up to the first EOS, or scored
-        self.tally = Tally()
-        self.setup: dict[str, float] = {}  # load, fit, warm-up and wall seconds, over all sessions
+        self.times = Times()
 
     @property
     def finished(self) -> int:
@@ -179,14 +175,17 @@ class Ledger:
                 )
             column.values.extend(values.tolist())
 
+    def add_lap(self, lap: Mapping[str, Any]) -> None:
+        """Add what a batch, or the time since the last one, took."""
+        self.times.tally.add(lap)
+        for name, seconds in lap.get("setup", {}).items():
+            self.times.setup[name] = self.times.setup.get(name, 0.0) + seconds
+
     def _time(self, timings: Mapping[str, Any]) -> None:
         if "latency" in timings:
-            self.latencies.append(timings["latency"])
+            self.times.latencies.append(timings["latency"])
         if timings.get("first_token") is not None:
-            self.first_tokens.append(timings["first_token"])
-        self.tokens += int(timings.get("tokens", 0))
-        batch = timings.get("batch")
-        if batch:
-            self.tally.add(batch)
-            for name, seconds in batch.get("setup", {}).items():
-                self.setup[name] = self.setup.get(name, 0.0) + seconds
+            self.times.first_tokens.append(timings["first_token"])
+        self.times.tokens += int(timings.get("tokens", 0))
+        if "batch" in timings:
+            self.add_lap(timings["batch"])

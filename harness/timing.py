@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,14 +126,20 @@ class RunMeter:
             timing.latency = self.tally.seconds if last is None else last
 
 
-def report(
-    setup: Mapping[str, float],
-    tally: Tally,
-    latencies: Sequence[float],
-    first_tokens: Sequence[float],
-    tokens: int,
-) -> dict[str, Any]:
-    """The timings of a run from its sums; rates are over the time inside door calls, warm-up and loading apart."""
+@dataclass(slots=True)
+class Times:
+    """Everything that was timed in a run, over all of its sessions."""
+
+    latencies: array[float] = field(default_factory=lambda: array("d"))  # seconds, one an example
+    first_tokens: array[float] = field(default_factory=lambda: array("d"))  # seconds, where reported
+    tokens: int = 0  # true ones: generated up to the first EOS, or scored
+    tally: Tally = field(default_factory=Tally)
+    setup: dict[str, float] = field(default_factory=dict)  # wall, load, fit and warm-up seconds
+
+
+def report(times: Times) -> dict[str, Any]:
+    """The timings of a run as JSON; rates are over the time inside door calls, loading and warm-up apart."""
+    setup, tally, tokens = times.setup, times.tally, times.tokens
     wall = setup.get("wall", 0.0)
     apart = sum(setup.get(name, 0.0) for name in ("load", "fit", "warm_up"))
     return {
@@ -149,9 +156,9 @@ def report(
         "counters": tally.counters,
         "tokens": tokens,
         "tokens_per_second": tokens / tally.seconds if tokens and tally.seconds else None,
-        "examples_per_second": len(latencies) / tally.seconds if tally.seconds else None,
-        "latency_seconds": percentiles(latencies),
-        "first_token_seconds": percentiles(first_tokens),
+        "examples_per_second": len(times.latencies) / tally.seconds if tally.seconds else None,
+        "latency_seconds": percentiles(times.latencies),
+        "first_token_seconds": percentiles(times.first_tokens),
     }
 
 

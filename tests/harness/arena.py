@@ -16,7 +16,7 @@ from harness.api.protocols import Meter, Setting
 from harness.api.types import Budget, Example, Generate, Generated, Request, Response, Score, Scored
 from harness.pairing import Pairing
 from harness.planning import Cell
-from harness.runner import Session
+from harness.session import Session
 
 
 @dataclass(frozen=True)

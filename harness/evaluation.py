@@ -1,0 +1,346 @@
+"""How does a cell become a result? The one loop: replay, stream, batch, ask, measure, journal, summarise.
+
+Nothing that is finished is computed twice: the journal is replayed first, and only the examples that it lacks go to
+the model, which is put up when the first of them is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from harness import devices, environment, results, summary, timing
+from harness import signature as signatures
+from harness.api.errors import DataError, HarnessError
+from harness.api.protocols import FollowUp, Setting
+from harness.api.types import Example, Failure, Generated, Request, Response, Scored
+from harness.batching import Budget, Pending, answer, batches
+from harness.boundary import ForeignError, foreign
+from harness.contestant import Contestant
+from harness.journal import CHECKPOINTS, MANIFEST, RESULT, Entry, RunFolder
+from harness.ledger import Ledger
+from harness.pairing import Pairing
+from harness.results import RunResult
+from harness.session import Progress, Session, Shelf
+
+RAN = ("backend", "kernels", "device", "dtype")  # parts of a model's identity that name a code path
+WINDOW = 32  # requests are sorted by length among about this many batches
+REDRAW = 0.2  # seconds between two updates of the progress, at least
+
+
+class OtherPath(Exception):  # noqa: N818 - a turn in the road, not an error
+    """The model came up on another code path than the one that the journal was made with."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """An example on its way: the answers so far, and how long each door call took to give them."""
+
+    example: Example
+    position: int
+    answers: list[Response | None]
+    waits: dict[int, float] = field(default_factory=dict)  # door call -> seconds
+    first_token: float | None = None
+
+    @property
+    def given(self) -> list[Response]:
+        return [held for held in self.answers if held is not None]
+
+    @property
+    def failed(self) -> bool:
+        return any(isinstance(held, Failure) for held in self.answers)
+
+
+class Evaluation:
+    """One run from journal to result; everything that changes while it goes on."""
+
+    def __init__(
+        self,
+        pairing: Pairing,
+        session: Session,
+        setting: Setting,
+        signature: Mapping[str, Any],
+        folder: RunFolder,
+        shelf: Shelf,
+    ) -> None:
+        self._pairing, self._session, self._folder = pairing, session, folder
+        self._signature = dict(signature)
+        self._device = setting.device
+        self._model = Contestant(
+            pairing,
+            replace(setting, folder=folder.path / CHECKPOINTS),
+            shelf,
+            signature["weights"],
+            self._came_up,
+            self._draw,
+        )
+        self._ledger = Ledger(pairing.metrics)
+        self._unscored: dict[str, int] = {}  # id -> offset of an entry whose metrics failed in an earlier session
+        self._manifest: dict[str, Any] = {}
+        self._budget = Budget(session.batch_tokens, session.batch_requests)
+        self._resumed = 0  # examples finished in earlier sessions
+        self._total = pairing.cell.limit  # examples, an upper bound until the stream has ended
+        self._energy = timing.EnergyProbe(setting.device)
+        self._began = self._marked = timing.clock()
+        self._drawn = (0.0, 0.0)  # when progress was last drawn, and what drawing it cost
+
+    def result(self) -> RunResult:
+        """Replay, compute what is missing, summarise, and write the result last.
+
+        Errors: OtherPath when stored responses come from another code path; HarnessError otherwise.
+        """
+        self._replay()
+        self._compute()
+        found = self._summarise()
+        results.save(found, self._folder.path / RESULT)
+        self._draw("done")
+        return found
+
+    def _replay(self) -> None:
+        self._manifest = self._folder.read_json(MANIFEST) or {}
+        if self._manifest.get("signature") != self._signature:
+            # a folder without a readable manifest of this very signature vouches for nothing
+            self._folder.clear()
+            self._manifest = {"signature": self._signature, "identity": None, "notes": []}
+            self._folder.write_json(MANIFEST, self._manifest)
+        names = {metric.name for metric in self._pairing.metrics}
+        for offset, entry in self._folder.replay():
+            if self._ledger.knows(entry.id):
+                continue
+            if entry.failed or names <= set(entry.statistics):
+                self._ledger.add(entry)
+            else:
+                self._unscored[entry.id] = offset
+        self._resumed = self._ledger.finished
+
+    def _came_up(self, identity: Mapping[str, Any], notes: tuple[str, ...]) -> None:
+        """The model says what it is; the first session's word stands for the run."""
+        before = self._manifest["identity"]
+        if before is not None and self._resumed:
+            if ran(before) != ran(identity):
+                raise OtherPath(f"it now runs as {ran(identity)}, the stored responses come from {ran(before)}")
+            return
+        self._manifest |= {"identity": dict(identity), "notes": list(notes)}
+        self._folder.write_json(MANIFEST, self._manifest)
+
+    def _compute(self) -> None:
+        """Bring every example that is not finished before the model, a window at a time."""
+        window: list[_Slot] = []
+        weight = requests = 0
+        for example in self._examples():
+            position = self._ledger.reach(example.id)
+            if position is None:
+                continue
+            slot = _Slot(example, position, [None] * len(example.requests))
+            if example.id in self._unscored:
+                self._score_again(slot)
+                continue
+            window.append(slot)
+            requests += len(example.requests)
+            weight += sum(self._model.size(request) for request in example.requests)
+            if weight >= WINDOW * self._session.batch_tokens or requests >= WINDOW * self._session.batch_requests:
+                self._answer(window)
+                window, weight, requests = [], 0, 0
+        self._total = self._ledger.reached
+        if not self._total:
+            raise DataError(f"{self._pairing.task_spec} has no example in its split {self._pairing.cell.split!r}.")
+        self._answer(window)
+
+    def _examples(self) -> Iterator[Example]:
+        cell, task = self._pairing.cell, self._pairing.task
+        with foreign(f"task {self._pairing.task_spec}"):
+            stream = iter(islice(task.examples(cell.split, cell.seed, self._session.sources), cell.limit))
+        while True:
+            with foreign(f"task {self._pairing.task_spec}"):
+                example = next(stream, None)
+            if example is None:
+                return
+            doors = {request.door for request in example.requests}
+            if doors != {task.door}:
+                raise HarnessError(
+                    f"{self._pairing.task_spec}: example {example.id!r} uses the doors {sorted(doors)}, "
+                    f"but the task's door is {task.door!r}."
+                )
+            yield example
+
+    def _answer(self, window: Sequence[_Slot]) -> None:
+        """Ask for every request of the window, then for those that follow from the answers, until none does."""
+        pending = [
+            self._pending(slot, index, request)
+            for slot in window
+            for index, request in enumerate(slot.example.requests)
+        ]
+        if pending and self._session.warm_up:
+            self._model.warm_up(pending)
+        while pending:
+            following: list[Pending] = []
+            for batch in batches(pending, self._budget, self._model.plan):
+                for part, responses in answer(batch, self._model.ask, self._budget, self._model.free_memory):
+                    following += self._take(part, responses)
+            pending = following
+
+    def _pending(self, slot: _Slot, index: int, request: Request) -> Pending:
+        seed = signatures.request_seed(self._pairing.cell.seed, slot.example.id, index)
+        return Pending(request, seed, self._model.size(request), (slot, index))
+
+    def _take(self, part: Sequence[Pending], responses: Sequence[Response]) -> list[Pending]:
+        """Put answers where they belong; journal the examples that they complete; return what they lead to."""
+        following: list[Pending] = []
+        done: list[_Slot] = []
+        for item, response, timed in zip(part, responses, self._model.timings, strict=True):
+            slot, index = item.place
+            slot.answers[index] = response
+            # requests of one example in one batch wait together, so only the longest wait counts
+            slot.waits[self._model.calls] = max(slot.waits.get(self._model.calls, 0.0), timed.latency)
+            if index == 0:
+                slot.first_token = timed.first_token
+            if any(held is None for held in slot.answers):
+                continue
+            request = self._follow_up(slot)
+            if request is None:
+                done.append(slot)
+            else:
+                slot.answers.append(None)
+                following.append(self._pending(slot, len(slot.answers) - 1, request))
+        self._keep(done)
+        return following
+
+    def _follow_up(self, slot: _Slot) -> Request | None:
+        task = self._pairing.task
+        if slot.failed or not isinstance(task, FollowUp):
+            return None
+        with foreign(f"task {self._pairing.task_spec}"):
+            return task.follow_up(slot.example, slot.given)
+
+    def _keep(self, done: Sequence[_Slot]) -> None:
+        """Measure and journal finished examples, in one write that is on disk before anything else happens."""
+        problem: ForeignError | None = None
+        entries: list[Entry] = []
+        for slot in done:
+            statistics: dict[str, Any] = {}
+            try:
+                statistics = self._measure(slot)
+            except ForeignError as failure:
+                # the answers were paid for: they are kept, and measured again once the metric is mended
+                problem = failure
+            entries.append(_entry(slot, statistics))
+        if entries:
+            entries[0] = replace(entries[0], timings={**entries[0].timings, "batch": self._lap()})
+            self._folder.append(entries)
+        for slot, entry in zip(done, entries, strict=True):
+            if entry.failed or entry.statistics:
+                self._ledger.add(entry, slot.position)
+        if problem is not None:
+            raise problem
+        self._draw("run")
+
+    def _measure(self, slot: _Slot) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for metric in () if slot.failed else self._pairing.metrics:
+            with foreign(f"metric {metric.name} on example {slot.example.id!r}"):
+                found[metric.name] = metric.measure(slot.example, slot.given)
+        return found
+
+    def _score_again(self, slot: _Slot) -> None:
+        """Measure an example whose stored answers could not be measured in an earlier session."""
+        stored = self._folder.entry_at(self._unscored.pop(slot.example.id))
+        slot.answers = list(stored.responses)
+        entry = replace(_entry(slot, self._measure(slot)), timings=stored.timings)
+        self._folder.append([entry])
+        self._ledger.add(entry, slot.position)
+
+    def _lap(self) -> dict[str, Any]:
+        """What everything took since the last lap, for the journal: a resumed run adds its sessions up."""
+        tally, apart = self._model.take_times()
+        now = timing.clock()
+        apart["wall"] = now - self._marked
+        self._marked = now
+        return tally.stored() | {"setup": apart}
+
+    def _draw(self, phase: str) -> None:
+        """Tell whoever watches, but never spend more than a few percent of the time on the current metric."""
+        now = timing.clock()
+        last, cost = self._drawn
+        if phase == "run" and now - last < max(REDRAW, 30 * cost):
+            return
+        ledger, metric = self._ledger, self._pairing.metrics[0]
+        here = ledger.finished - self._resumed
+        rate = here / max(1e-9, now - self._began)
+        self._session.progress(
+            Progress(
+                cell=self._pairing.cell,
+                phase=phase,
+                done=ledger.finished,
+                total=self._total,
+                failed=ledger.failed,
+                rate=rate,
+                remaining=None if self._total is None or not here else max(0, self._total - ledger.finished) / rate,
+                metric=metric.name,
+                value=summary.current(metric, ledger) if phase == "run" else None,
+            )
+        )
+        self._drawn = (now, timing.clock() - now)
+
+    def _summarise(self) -> RunResult:
+        self._draw("summarise")
+        ledger, seed, metrics = self._ledger, self._pairing.cell.seed, self._pairing.metrics
+        with foreign(f"summarising {self._pairing.task_spec}"):
+            found = summary.measurements(metrics, ledger, seed)
+            parts = summary.breakdown(metrics, ledger, seed)
+        identity = self._manifest["identity"] or {}
+        place = environment.describe(self._device) | {"date": timing.date(), "calibration": timing.calibration()}
+        return RunResult(
+            signature=self._signature,
+            digest=signatures.digest(self._signature),
+            metrics=found,
+            breakdown=parts,
+            examples=ledger.reached,
+            failed=ledger.failed,
+            failures=ledger.failures(),
+            identity=identity,
+            ran=ran(identity),
+            notes=tuple(self._manifest["notes"]),
+            samples=summary.samples(metrics, ledger),
+            timings=self._timings(),
+            environment=place,
+        )
+
+    def _timings(self) -> dict[str, Any]:
+        self._ledger.add_lap(self._lap())
+        return timing.report(self._ledger.times) | {
+            "peak_resident_bytes": timing.peak_resident_bytes(),
+            "peak_device_bytes": devices.peak_device_bytes(self._device),
+            "energy_joules": self._energy.joules(),
+            "energy_source": self._energy.source,
+        }
+
+
+def ran(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a model's identity that say which code path ran."""
+    return {name: identity[name] for name in RAN if name in identity}
+
+
+def _entry(slot: _Slot, statistics: Mapping[str, Any]) -> Entry:
+    return Entry(
+        id=slot.example.id,
+        responses=tuple(slot.given),
+        statistics=statistics,
+        tags=dict(slot.example.tags),
+        cluster=slot.example.cluster,
+        timings={
+            "latency": sum(slot.waits.values()),
+            "first_token": slot.first_token,
+            "tokens": sum(_tokens(answer) for answer in slot.given),
+        },
+        asked=signatures.asked(slot.example),
+        failed=slot.failed,
+    )
+
+
+def _tokens(response: Response) -> int:
+    """True tokens of a response: generated up to the first EOS, or scored."""
+    if isinstance(response, Generated):
+        return len(response.tokens)
+    return len(response.logprobs) if isinstance(response, Scored) else 0

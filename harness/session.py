@@ -1,0 +1,63 @@
+"""What do all cells of one command share? Where to write, how much to batch, whom to tell, and the model that is up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.api.protocols import Sources
+from harness.planning import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, for whoever draws it."""
+
+    cell: Cell
+    phase: str  # "load", "fit", "run", "summarise", "done", "reused"
+    done: int = 0  # examples finished, those of earlier sessions included
+    total: int | None = None  # examples, once known
+    failed: int = 0
+    rate: float = 0.0  # examples per second in this session
+    remaining: float | None = None  # seconds
+    metric: str = ""
+    value: float | None = None  # of the metric over what is finished
+    share: float = 0.0  # of the training budget, in phase "fit"
+    text: str = ""  # "loss 1.234", in phase "fit"
+
+
+def _unheard(line: str) -> None:
+    """One line that nobody reads."""
+
+
+def _unwatched(progress: Progress) -> None:
+    """Progress that nobody draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all cells of one command share."""
+
+    sources: Sources
+    out: Path = Path("runs")
+    fresh: bool = False  # compute again what is finished
+    batch_tokens: int = 8192  # padded tokens a batch, as the model's `size` counts them
+    batch_requests: int = 128
+    warm_up: bool = True
+    announce: Callable[[str], None] = _unheard
+    progress: Callable[[Progress], None] = _unwatched
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The one model that is up, so that consecutive cells share it."""
+
+    key: Any = None
+    loaded: Any = None
+    warm: set[str] = field(default_factory=set)  # doors that have been warmed up
+
+    def clear(self) -> None:
+        """Take the model down."""
+        self.key, self.loaded, self.warm = None, None, set()
