@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import devices
 from harness.api.errors import HarnessError
-from harness.api.protocols import Setting
+from harness.api.protocols import Preparing, Setting
 from harness.api.types import (
     Embedded,
     Failure,
@@ -57,6 +57,7 @@ class Contestant:
         self._came_up = came_up
         self._entering = entering
         self._loaded: Any = None
+        self._decoder: Any = pairing.decoder
         self._tally = Tally()
         self._apart: dict[str, float] = {}  # seconds spent on loading, fitting and warming up
 
@@ -126,8 +127,7 @@ class Contestant:
             try:
                 if door == "generate":
                     seeds = [item.seed for item in part]
-                    decoder = self._pairing.decoder
-                    return list(model.generate(requests, decoder=decoder, seeds=seeds, meter=meter))
+                    return list(model.generate(requests, decoder=self._decoder, seeds=seeds, meter=meter))
                 return list(getattr(model, door)(requests, meter=meter))
             finally:
                 meter.close()
@@ -142,9 +142,20 @@ class Contestant:
             loaded, notes = self._fit() if self._pairing.learns else (self._load(), ())
             with foreign(f"model {self._pairing.model_spec}"):
                 identity = dict(loaded.identity)
+            self._prepare(loaded)
             self._came_up(identity, notes)
             self._loaded = loaded
         return self._loaded
+
+    def _prepare(self, loaded: Any) -> None:
+        """Let a decoder load the other models that it needs, for this target."""
+        if isinstance(self._pairing.decoder, Preparing):
+            self._entering("load")
+            with foreign(f"preparing {self._pairing.decoder_spec}"):
+                meter = self._meter(0)
+                self._decoder = self._pairing.decoder.prepare(replace(self._setting, folder=None), loaded)
+                meter.close()
+            self._spend("load", meter)
 
     def _load(self) -> Any:
         shelf = self._shelf

@@ -19,7 +19,7 @@ from harness.api.types import Example, Failure, Generated, Request, Response, Sc
 from harness.batching import Budget, Pending, answer, batches
 from harness.boundary import ForeignError, foreign
 from harness.contestant import Contestant
-from harness.journal import CHECKPOINTS, MANIFEST, RESULT, Entry, RunFolder
+from harness.journal import CHECKPOINTS, MANIFEST, RESULT, Entry, RunFolder, entry_at
 from harness.ledger import Ledger
 from harness.pairing import Pairing
 from harness.results import RunResult
@@ -245,7 +245,7 @@ class Evaluation:
 
     def _score_again(self, slot: _Slot) -> None:
         """Measure an example whose stored answers could not be measured in an earlier session."""
-        stored = self._folder.entry_at(self._unscored.pop(slot.example.id))
+        stored = entry_at(self._folder.path, self._unscored.pop(slot.example.id))
         slot.answers = list(stored.responses)
         entry = replace(_entry(slot, self._measure(slot)), timings=stored.timings)
         self._folder.append([entry])

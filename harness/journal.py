@@ -105,7 +105,7 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a JSON file atomically: readers see the old file or the new one, whole."""
-        write_atomically(self.path / name, json.dumps(codec.pack(value), indent=1, allow_nan=False) + "\n")
+        write_text_atomically(self.path / name, json.dumps(codec.pack(value), indent=1, allow_nan=False) + "\n")
 
     def replay(self) -> Iterator[tuple[int, Entry]]:
         """(offset, entry) of every line whose checksum holds; then the journal stands ready for `append`.
@@ -156,15 +156,6 @@ class RunFolder:
         self._safe += len(data)
         self._lines += len(entries)
 
-    def entry_at(self, offset: int) -> Entry:
-        """The entry whose line begins at `offset`."""
-        with open(self.path / JOURNAL, "rb") as handle:
-            handle.seek(offset)
-            entry = _parse(handle.readline())
-        if entry is None:
-            raise DataError(f"{self.path / JOURNAL} changed while it was in use (byte {offset}).")
-        return entry
-
     def _undo(self) -> None:
         """Cut a half-written batch off; a buffered rest must not reach the disk when the file is closed."""
         assert self._journal is not None
@@ -177,24 +168,36 @@ class RunFolder:
         self._journal = None
 
 
-def entries(path: Path) -> Iterator[Entry]:
-    """Every whole entry of a run folder's journal; for readers, which take no lock."""
+def entries(path: Path) -> Iterator[tuple[int, Entry]]:
+    """(offset, entry) of every whole line of a run folder's journal; for readers, which take no lock."""
     try:
         with open(path / JOURNAL, "rb") as handle:
+            offset = 0
             for line in handle:
                 entry = _parse(line)
                 if entry is not None:
-                    yield entry
+                    yield offset, entry
+                offset += len(line)
     except OSError as problem:
         raise DataError(f"{path} is not the folder of a run: {problem.strerror} ({JOURNAL}).") from problem
 
 
-def write_atomically(file: Path, text: str) -> None:
-    """ASCII text to a temporary file, to disk, then renamed over `file`, then the rename to disk."""
+def entry_at(path: Path, offset: int) -> Entry:
+    """The entry whose line begins at `offset` of a run folder's journal."""
+    with open(path / JOURNAL, "rb") as handle:
+        handle.seek(offset)
+        entry = _parse(handle.readline())
+    if entry is None:
+        raise DataError(f"{path / JOURNAL} changed while it was in use (byte {offset}).")
+    return entry
+
+
+def write_text_atomically(file: Path, text: str) -> None:
+    """Text to a temporary file, to disk, then renamed over `file`, then the rename to disk."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "w", encoding="ascii") as handle:
+        with open(part, "w", encoding="utf-8", errors="backslashreplace") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())

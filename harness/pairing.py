@@ -12,7 +12,7 @@ from harness import signature as signatures
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.metrics import Metric
-from harness.api.protocols import Setting, Task
+from harness.api.protocols import Preparing, Setting, Task
 from harness.boundary import foreign
 from harness.planning import Cell
 
@@ -87,6 +87,8 @@ def sign(pairing: Pairing, setting: Setting) -> dict[str, Any]:
         training = _training_data(pairing.task, setting) if pairing.learns else "none"
     with foreign(f"model {pairing.model_spec}"):
         weights = pairing.model.fingerprint(setting)
+    with foreign(f"decoder {pairing.decoder_spec}"):
+        others = pairing.decoder.fingerprint(setting) if isinstance(pairing.decoder, Preparing) else {}
     return signatures.build(
         task=pairing.task_spec,
         task_version=pairing.task_version,
@@ -98,6 +100,7 @@ def sign(pairing: Pairing, setting: Setting) -> dict[str, Any]:
         model=pairing.model_spec,
         weights=weights,
         decoder=pairing.decoder_spec,
+        decoder_weights=others,
         device=setting.device,
         dtype=setting.dtype,
         budget=cell.budget if pairing.learns else None,

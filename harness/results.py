@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from harness import codec
 from harness.api.errors import DataError
-from harness.journal import RESULT, write_atomically
+from harness.journal import RESULT, write_text_atomically
 
 SCHEMA = 1
 MEASURED = ("timings", "environment")  # the keys that differ between two runs of the same signature
@@ -195,7 +195,7 @@ def save(result: RunResult, file: Path) -> None:
         f" {json.dumps(key)}: " + json.dumps(value, allow_nan=False, **({} if key == "samples" else {"indent": 1}))
         for key, value in to_json(result).items()
     ]
-    write_atomically(file, "{\n" + ",\n".join(parts) + "\n}\n")
+    write_text_atomically(file, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def load(path: Path) -> RunResult:

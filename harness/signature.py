@@ -33,6 +33,7 @@ def build(
     model: str,
     weights: Mapping[str, str],
     decoder: str | None,
+    decoder_weights: Mapping[str, str],
     device: str,
     dtype: str,
     budget: Budget | None,
@@ -58,6 +59,7 @@ def build(
         "training_data": training_data,
         "budget": asdict(budget) if budget else None,
         "decoder": decoder,
+        "decoder_weights": dict(sorted(decoder_weights.items())),
         "device": device,
         "accelerator": devices.name(device),
         "machine": platform.machine(),
@@ -75,7 +77,12 @@ def digest(signature: Mapping[str, Any]) -> str:
 
 def unknown_parts(signature: Mapping[str, Any]) -> list[str]:
     """What the signature cannot vouch for; stored responses are never reused while there is any."""
-    missing = [f"weights.{name}" for name, value in signature["weights"].items() if _is_unknown(value)]
+    missing = [
+        f"{kind}.{name}"
+        for kind in ("weights", "decoder_weights")
+        for name, value in signature[kind].items()
+        if _is_unknown(value)
+    ]
     return missing + [name for name in ("data", "training_data") if _is_unknown(signature[name])]
 
 
