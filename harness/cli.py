@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import importlib
 import os
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from harness.api.errors import HarnessError
+from harness.api.errors import HarnessError, UsageError
 from harness.terminal import plain
 
 EXIT_INTERRUPTED = 130
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not debug:
         sys.excepthook = _one_line
     try:
-        options = _parser(given).parse_args(given)
+        options = _parser(given).parse_args(given, argparse.Namespace(given=given))
         return int(options.execute(options))
     except (HarnessError, OSError) as problem:
         if isinstance(problem, BrokenPipeError):
@@ -77,8 +78,13 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "--version", action="version", version=f"seqharness {_version()}" if "--version" in given else ""
     )
     choices = parser.add_subparsers(metavar="VERB", required=True, title="verbs")
+    known = verbs()
     asked = next((word for word in given if not word.startswith("-")), None)
-    for verb, line in verbs().items():
+    if asked is not None and asked not in known:
+        near = difflib.get_close_matches(asked, known, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"The verbs are {', '.join(known)}."
+        raise UsageError(f"no verb named {asked!r}. {hint}")
+    for verb, line in known.items():
         child = choices.add_parser(verb, help=line, description=line[:1].upper() + line[1:])
         if verb == asked:
             importlib.import_module(f"harness.commands.{verb}").configure(child)
