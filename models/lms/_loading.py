@@ -1,0 +1,91 @@
+"""How is a Llama-family checkpoint put up? From a folder or GGUF file to a model behind its doors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.api.errors import DataError, UsageError
+from harness.api.protocols import Setting
+from harness.models.lms._folder import read_config, tensor_reader
+from harness.models.lms._gguf import folder_of
+from harness.models.lms._linear import Weights
+from harness.models.lms._llama import Network, NonFiniteError
+from harness.models.lms._runtime import LlamaRuntime
+from harness.models.lms._scoring import ForestScorer, ScoreRow
+from harness.models.lms._shape import Shape, read_shape
+from harness.models.lms._text import Template, TextModel
+from harness.models.lms._tokenizer import FolderTokenizer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def put_up(
+    path: Path, setting: Setting, *, weights: Weights = "full", template: Template = "auto", context_length: int = 0
+) -> TextModel:
+    """The model of a folder or GGUF file; DataError when it is missing, damaged or of another family."""
+    folder = model_folder(path)
+    shape = read_shape(read_config(folder))
+    dtype = resolve_dtype(setting, weights)
+    tokenizer = FolderTokenizer(folder)
+    network = Network(shape, tensor_reader(folder, dtype, setting.device), weights)
+    eos = set(shape.eos) | ({tokenizer.eos} if tokenizer.eos is not None else set())
+    if context_length > shape.context_length or context_length < 0:
+        raise UsageError(f"context_length={context_length} is not within the model's own {shape.context_length}.")
+    lm = LlamaRuntime(network, context_length or shape.context_length, sorted(eos))
+    return TextModel(
+        lm=lm,
+        tokenizer=tokenizer,
+        facts=_facts(shape, network, weights),
+        scorer=ForestScorer(network),
+        template=template,
+        debug=_debug(network),
+    )
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that holds a model's safetensors; a GGUF file is converted into the cache."""
+    if path.is_dir():
+        return path
+    if path.is_file() and path.suffix == ".gguf":
+        return folder_of(path)
+    found = "a file that is no .gguf" if path.is_file() else "nothing"
+    raise DataError(f"path={path}: a model folder or .gguf file was asked for, {found} is there.")
+
+
+def resolve_dtype(setting: Setting, weights: Weights) -> torch.dtype:
+    """What "auto" means: float32 on a CPU, bfloat16 on a GPU and for int8 weights, whose kernel computes in it."""
+    if setting.dtype != "auto":
+        return DTYPES[setting.dtype]
+    return torch.bfloat16 if setting.device != "cpu" or weights == "int8" else torch.float32
+
+
+def _facts(shape: Shape, network: Network, weights: Weights) -> dict[str, Any]:
+    return {
+        "family": shape.family,
+        "parameters": _parameters(shape),
+        "dtype": str(network.dtype).removeprefix("torch."),
+        "weights": weights,
+        "backend": f"seqharness ({network.head.layout} layout, torch {torch.__version__})",
+    }
+
+
+def _parameters(shape: Shape) -> int:
+    attention = shape.width * shape.head_width * 2 * (shape.heads + shape.kv_heads)
+    embeddings = shape.vocabulary * shape.width * (1 if shape.tied else 2)
+    return embeddings + shape.layers * (attention + 3 * shape.width * shape.hidden + 2 * shape.width) + shape.width
+
+
+def _debug(network: Network) -> Callable[[Sequence[int]], str]:
+    def find(tokens: Sequence[int]) -> str:
+        scorer = ForestScorer(network, check=True)
+        try:
+            scorer.score([ScoreRow((*tokens, 0), len(tokens))])
+        except NonFiniteError as problem:
+            return str(problem)
+        return ""
+
+    return find

