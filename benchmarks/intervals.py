@@ -1,6 +1,6 @@
 """How long do intervals and paired tests take? BLEU on 3,000 sentences; a paired bootstrap over 50 rows.
 
-python benchmarks/statistics.py
+python benchmarks/intervals.py
 """
 
 from __future__ import annotations
