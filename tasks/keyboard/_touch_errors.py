@@ -51,7 +51,7 @@ class TouchErrors:
 
     per_word: float
     shares: Mapping[str, float]
-    first_letter: float  # share of errors on a word's first letter (words of two letters or more)
+    first_letter: float  # share of errors on the first letter, where others could be hit
 
     def noisy(self, sentence: str, rng: np.random.Generator) -> str:
         """The sentence as typed; everything but letters, and every word boundary, stays."""
@@ -62,16 +62,24 @@ class TouchErrors:
             return word
         while True:
             operation = str(rng.choice(OPERATIONS, p=[self.shares[name] for name in OPERATIONS]))
-            place = self._place(len(word), rng)
-            typed = apply(word, operation, place, rng)
-            # a transposed pair of equal letters, or a deleted only letter, is no typed error: draw again
-            if typed and typed != word:
-                return typed
+            valid = places(word, operation)
+            # a word without a place for this operation suffers another one
+            if valid:
+                return apply(word, operation, self._choose(valid, rng), rng)
 
-    def _place(self, length: int, rng: np.random.Generator) -> int:
-        if length == 1 or rng.random() < self.first_letter:
-            return 0
-        return int(rng.integers(1, length))
+    def _choose(self, valid: list[int], rng: np.random.Generator) -> int:
+        if len(valid) > 1 and valid[0] == 0:
+            return 0 if rng.random() < self.first_letter else valid[int(rng.integers(1, len(valid)))]
+        return valid[int(rng.integers(len(valid)))]
+
+
+def places(word: str, operation: str) -> list[int]:
+    """Letters at which an operation changes the word and leaves something of it."""
+    if operation == "transposition":
+        return [place for place in range(len(word) - 1) if word[place].lower() != word[place + 1].lower()]
+    if operation == "deletion" and len(word) == 1:
+        return []
+    return list(range(len(word)))
 
 
 def apply(word: str, operation: str, place: int, rng: np.random.Generator) -> str:
@@ -81,8 +89,6 @@ def apply(word: str, operation: str, place: int, rng: np.random.Generator) -> st
     if operation == "deletion":
         return before + after
     if operation == "transposition":
-        if not after:
-            return word
         swapped = after[0] + letter
         # a capital belongs to the place, not to the letter
         swapped = "".join(

@@ -1,0 +1,1 @@
+"""Models of a phone keyboard, from no correction at all to a trained corrector."""
