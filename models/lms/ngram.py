@@ -12,9 +12,10 @@ import numpy as np
 from harness.api.errors import UsageError
 from harness.api.protocols import Decoder, Meter, Setting
 from harness.api.registry import model
-from harness.api.types import Failure, Generate, Generated, Prompt, Request, Response, Score, Scored, Turn
+from harness.api.types import Failure, Generate, Generated, Prompt, Request, Response, Score, Scored
 from harness.models.lms._kneser_ney import MAX_ORDER, MAX_VOCABULARY, KneserNey
 from harness.models.lms._ngram_law import LONGEST, NgramLaw
+from harness.models.lms._prompt import plain
 from harness.models.lms._training_prose import paragraphs
 from harness.models.lms._word_pieces import UNKNOWN, WordPieces, pieces, spelling, vocabulary_of
 
@@ -97,7 +98,7 @@ class NgramModel:
         if isinstance(request, Score):
             return 1 + (len(request.context) + len(request.continuation)) // 4
         if isinstance(request, Generate) and not isinstance(request.source, np.ndarray):
-            return 1 + len(_prompt(request)) // 4 + request.max_new_tokens
+            return 1 + len(plain(request)) // 4 + request.max_new_tokens
         return 1
 
     def score(self, requests: Sequence[Score], *, meter: Meter) -> list[Response]:
@@ -158,19 +159,8 @@ class NgramModel:
         def finished(tokens: Sequence[int]) -> bool:
             return _stop_place(words.decode(tokens), request.stop) is not None
 
-        tokens = tuple(words.encode(_prompt(request)))
+        tokens = tuple(words.encode(plain(request)))
         return Prompt(tokens, request.max_new_tokens, finished if request.stop else None)
-
-
-def _prompt(request: Generate) -> str:
-    """Instruction, shots and source as plain text, one below the other."""
-    source = request.source
-    if isinstance(source, tuple):
-        return "\n".join(turn.text for turn in source if isinstance(turn, Turn))
-    if not request.instruction and not request.shots:
-        return str(source)
-    shots = [f"{question}\n{answer}" for question, answer in request.shots]
-    return "\n\n".join([request.instruction, *shots, f"{source}\n"])
 
 
 def _stop_place(text: str, stop: Sequence[str]) -> int | None:
