@@ -37,20 +37,31 @@ def load_draft(spec: str, setting: Setting, target: Any) -> TokenModel:
     """
     name, _, argument = spec.partition(":")
     if name == "self":
-        if not isinstance(target.token_model, Truncatable) or not argument.isdigit():
+        if not isinstance(target.lm, Truncatable) or not argument.isdigit():
             raise UsageError(f"draft={spec!r}: write self:LAYERS, for a model that the built-in runtime runs.")
-        return target.token_model.first_layers(int(argument))
+        return target.lm.first_layers(int(argument))
     if name == "ngram":
-        return OnlineNgram(target.token_model, int(argument or 3))
+        return OnlineNgram(target.lm, int(argument or 3))
     draft = registry.create("model", spec).load(setting)
-    ours, theirs = target.identity.get("tokenizer"), draft.identity.get("tokenizer")
-    if ours != theirs or ours is None:
-        raise UsageError(
-            f"draft={spec!r} has another tokenizer than the target ({theirs} against {ours}); "
-            "its tokens cannot be verified. Use a draft of the same family, self:LAYERS or ngram."
-        )
-    model: TokenModel = draft.token_model
+    require_same_tokenizer(spec, target.tokenizer, draft.tokenizer)
+    model: TokenModel = draft.lm
     return model
+
+
+def require_same_tokenizer(spec: str, ours: Any, theirs: Any) -> None:
+    """UsageError unless both turn a probe text and a sample of ids into the same thing."""
+    probe = "The passkey is 71432. Füße, naïve: x = [y**2]\n\n\t東京 🙂"
+    sample = range(0, ours.vocabulary, 97)
+    same = (
+        ours.vocabulary == theirs.vocabulary
+        and ours.encode(probe) == theirs.encode(probe)
+        and all(ours.decode([token]) == theirs.decode([token]) for token in sample)
+    )
+    if not same:
+        raise UsageError(
+            f"{spec!r} has another tokenizer than the target ({theirs.vocabulary} tokens against {ours.vocabulary}), "
+            "so its tokens mean something else. Use a model of the same family, self:LAYERS or ngram."
+        )
 
 
 @final
@@ -70,6 +81,10 @@ class DraftCache:
         meter.count("draft_calls")
         self.state = self.model.rewind(step.state, [len(self.cached)])
         return step.logits[0]  # type: ignore[no-any-return]
+
+    def forget(self) -> None:
+        """Start over, after a step that failed half-way."""
+        self.state, self.cached = None, []
 
     def _reach(self, tokens: Sequence[int], meter: Meter) -> None:
         if self.state is None:

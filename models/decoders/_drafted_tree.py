@@ -80,7 +80,12 @@ class ModelDrafter(Drafter):
         self.laws = {}
         leaves = [_Leaf(0, 0.0, 0.0)]
         for level in range(min(self.length, depth)):
-            logits_NV = self.cache.logits(tokens, tree, self.meter)
+            try:
+                logits_NV = self.cache.logits(tokens, tree, self.meter)
+            except ArithmeticError:
+                # the draft's network overflowed: an empty draft costs speed, never a token
+                self.cache.forget()
+                break
             leaves = self._grow(tree, leaves, level, logits_NV)
             if not leaves:
                 break

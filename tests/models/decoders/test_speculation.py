@@ -17,8 +17,10 @@ from harness.models.decoders._drafted_tree import Plan
 from harness.models.decoders._rank_tree import best_tree, chain, recycling_tree
 from harness.models.decoders._verify import draw_then_match, independent, without_replacement
 from harness.models.decoders._warping import Warping
+from harness.models.decoders.aded import Aded
 from harness.models.decoders.lookahead import Lookahead
 from harness.models.decoders.prompt_lookup import PromptLookup
+from harness.models.decoders.sample import Sample
 from harness.models.decoders.speculative import Bound
 from harness.models.decoders.token_recycling import TokenRecycling
 from harness.models.lms._tabular import TabularModel
@@ -32,6 +34,7 @@ PLANS = {
 }
 
 DECODERS = {
+    "aded": lambda temperature: Aded(iterations=20, temperature=temperature),
     "lookahead": lambda temperature: Lookahead(window=3, ngram=3, temperature=temperature),
     "prompt_lookup": lambda temperature: PromptLookup(temperature=temperature),
     "recycling cold": lambda temperature: TokenRecycling(start="cold", temperature=temperature),
@@ -145,6 +148,23 @@ def _truncated(lm: TabularModel, keep: int) -> TabularModel:
     order = np.argsort(np.argsort(-lm.table, axis=-1), axis=-1)
     lm.table[order >= keep] = -1e9
     return lm
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_sampling_gives_the_tokens_of_plain_sampling_from_the_same_seed(name: str) -> None:
+    lm = TabularModel(6, 2, seed=3, end=5)
+    prompts = [Prompt((0, 1, 0, 1), 25)] * 6
+    plain = Sample().decode(lm, prompts, seeds=range(6), meter=SilentMeter())
+    assert [item.tokens for item in decode(name, lm, prompts, 1.0)] == [item.tokens for item in plain]
+
+
+def test_adaptation_accepts_more_of_repetitive_text() -> None:
+    lm = TabularModel(50, 1, seed=0, sharpness=50)
+    calls = [
+        Aded(adapt=adapt).decode(lm, [Prompt((4, 2, 7), 200)], seeds=[0], meter=SilentMeter())[0].calls
+        for adapt in (False, True)
+    ]
+    assert calls[1] < 0.7 * calls[0]
 
 
 def test_repetitive_text_is_copied_faster_than_one_token_a_call() -> None:
