@@ -158,7 +158,7 @@ def test_models_of_different_vocabularies_are_not_averaged() -> None:
 
 
 def test_rescoring_with_full_weight_orders_by_the_second_model() -> None:
-    lm, judge, prompt = model(1), model(4), Prompt((0, 1), 3)
+    lm, judge, prompt = model(1), model(5), Prompt((0, 1), 3)
     (found,) = Rescoring(BeamSearch(width=30, nbest=30), judge, 1.0).decode(lm, [prompt], seeds=[0], meter=METER)
     (first,) = BeamSearch(width=30, nbest=30).decode(lm, [prompt], seeds=[0], meter=METER)
     scores = [score for _, score in found.alternatives]
