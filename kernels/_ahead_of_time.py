@@ -38,7 +38,6 @@ class Compiled:
     constants: str
     capability: int
     shared: int  # bytes
-    registers_spilled: int
 
 
 def compile_for(op: str, capability: int) -> Iterator[Compiled]:
@@ -58,7 +57,6 @@ def compile_for(op: str, capability: int) -> Iterator[Compiled]:
             constants=",".join(f"{key}={value}" for key, value in entry.constants.items()),
             capability=capability,
             shared=int(built.metadata.shared),
-            registers_spilled=int(getattr(built, "n_spills", 0) or 0),
         )
 
 

@@ -60,7 +60,7 @@ def chunkwise(
     assert S_BHKV is not None
     if not length:
         return torch.empty_like(v_BHTV), (S_BHKV, n_BHK, m_BH)
-    exponents, m_BHT, m_BH = _exponents(log_forget, log_input_BHT, m_BH, min(chunk, length))
+    exponents, m_BHT, m_BH = _exponents(log_forget, log_input_BHT, m_BH, chunk)
     if n_BHK is None:
         y_BHTV, S_BHKV = memory(q_BHTK, k_BHTK, v_BHTV, exponents, S_BHKV)
         return y_BHTV.to(v_BHTV.dtype), (S_BHKV, None, None)

@@ -32,6 +32,7 @@ def gated_linear(
 ) -> tuple[torch.Tensor, State]:
     """The gated linear attention of `reference.py`, chunkwise (once differentiable)."""
     chunk = CHUNK_OF_VECTOR_GATES if log_forget.ndim == 4 else CHUNK
+    chunk = max(1, min(chunk, v_BHTV.shape[2]))
     return chunkwise(_memory, chunk, q_BHTK, k_BHTK, v_BHTV, log_forget, log_input_BHT, state, normaliser)
 
 

@@ -23,6 +23,7 @@ CONTRACT = Contract(
     gate="log_forget",
     time={"q_BHTK": 2, "k_BHTK": 2, "v_BHTV": 2, "log_forget": 2, "log_input_BHT": 2, "return": 2},
     state="state",
+    gpu_length=70,  # two chunks
     cases=("plain", "mlstm", "sum", "vector gate", "no state"),
     extremes=("forget one", "forget zero", "mlstm +-60"),
 )
