@@ -19,6 +19,7 @@ class Pending:
     seed: int
     size: int  # tokens or time steps
     place: Any  # whose request it is: the runner's own key
+    group: tuple[int, int]  # (size of its example's largest request, the example's number)
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ def batches(
 ) -> Iterator[list[Pending]]:
     """Every pending request once, longest first; `plan` is the model's own opinion, where it offers one.
 
+    Requests of one example stay together, so that examples are finished (and safe on disk) one after the other.
+
     Errors: HarnessError when `plan` leaves a request out or repeats one.
     """
     if plan is not None:
@@ -42,13 +45,18 @@ def batches(
             raise HarnessError(f"the model's plan of {len(pending)} requests does not name each of them once.")
         yield from ([pending[index] for index in batch] for batch in planned if batch)
         return
-    queue = sorted(pending, key=lambda item: -item.size)
-    start = 0
-    while start < len(queue):
-        # the first is the longest, so the padded batch is rows x its size; read now, since the budget may shrink
-        rows = max(1, min(budget.requests, budget.tokens // max(1, queue[start].size)))
-        yield queue[start : start + rows]
-        start += rows
+    queue = sorted(pending, key=lambda item: (-item.group[0], item.group[1], -item.size))
+    batch: list[Pending] = []
+    width = 0
+    for item in queue:
+        width = max(width, item.size)
+        # the budget is read anew each time, since it may have shrunk meanwhile
+        if batch and (len(batch) >= budget.requests or (len(batch) + 1) * width > budget.tokens):
+            yield batch
+            batch, width = [], item.size
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 def answer(

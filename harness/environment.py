@@ -39,6 +39,7 @@ def harness_version() -> str:
     return version(DISTRIBUTION) or "0"
 
 
+@cache
 def version(distribution: str) -> str:
     """An installed distribution's version; empty when it is absent."""
     try:

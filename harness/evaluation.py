@@ -41,6 +41,7 @@ class _Slot:
     example: Example
     position: int
     answers: list[Response | None]
+    sizes: list[int] = field(default_factory=list)  # tokens or time steps, one a request
     waits: dict[int, float] = field(default_factory=dict)  # door call -> seconds
     first_token: float | None = None
 
@@ -137,9 +138,10 @@ class Evaluation:
             if example.id in self._unscored:
                 self._score_again(slot)
                 continue
+            slot.sizes = [self._model.size(request) for request in example.requests]
             window.append(slot)
-            requests += len(example.requests)
-            weight += sum(self._model.size(request) for request in example.requests)
+            requests += len(slot.sizes)
+            weight += sum(slot.sizes)
             if weight >= WINDOW * self._session.batch_tokens or requests >= WINDOW * self._session.batch_requests:
                 self._answer(window)
                 window, weight, requests = [], 0, 0
@@ -183,7 +185,7 @@ class Evaluation:
 
     def _pending(self, slot: _Slot, index: int, request: Request) -> Pending:
         seed = signatures.request_seed(self._pairing.cell.seed, slot.example.id, index)
-        return Pending(request, seed, self._model.size(request), (slot, index))
+        return Pending(request, seed, slot.sizes[index], (slot, index), (max(slot.sizes), slot.position))
 
     def _take(self, part: Sequence[Pending], responses: Sequence[Response]) -> list[Pending]:
         """Put answers where they belong; journal the examples that they complete; return what they lead to."""
@@ -203,6 +205,7 @@ class Evaluation:
                 done.append(slot)
             else:
                 slot.answers.append(None)
+                slot.sizes.append(self._model.size(request))
                 following.append(self._pending(slot, len(slot.answers) - 1, request))
         self._keep(done)
         return following
@@ -216,6 +219,8 @@ class Evaluation:
 
     def _keep(self, done: Sequence[_Slot]) -> None:
         """Measure and journal finished examples, in one write that is on disk before anything else happens."""
+        if not done:
+            return
         problem: ForeignError | None = None
         entries: list[Entry] = []
         for slot in done:
@@ -226,9 +231,8 @@ class Evaluation:
                 # the answers were paid for: they are kept, and measured again once the metric is mended
                 problem = failure
             entries.append(_entry(slot, statistics))
-        if entries:
-            entries[0] = replace(entries[0], timings={**entries[0].timings, "batch": self._lap()})
-            self._folder.append(entries)
+        entries[0] = replace(entries[0], timings={**entries[0].timings, "batch": self._lap()})
+        self._folder.append(entries)
         for slot, entry in zip(done, entries, strict=True):
             if entry.failed or entry.statistics:
                 self._ledger.add(entry, slot.position)

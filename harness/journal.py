@@ -84,7 +84,10 @@ class RunFolder:
         self._journal = self._lock = None
 
     def clear(self) -> None:
-        """Forget everything that an earlier run left here."""
+        """Forget everything that an earlier run left here; the journal must be replayed again."""
+        if self._journal is not None:
+            self._journal.close()
+        self._journal, self._safe, self._lines = None, 0, 0
         try:
             for name in (RESULT, JOURNAL, MANIFEST):
                 (self.path / name).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from harness.api.errors import UsageError
 from harness.api.metrics import Array, MeanMetric, TotalsMetric
 from harness.api.protocols import Meter, Setting
 from harness.api.types import Budget, Example, Generate, Generated, Request, Response, Score, Scored
-from harness.pairing import Pairing
+from harness.pairing import Pairing, metrics_of
 from harness.planning import Cell
 from harness.session import Session
 
@@ -184,7 +184,7 @@ def pairing(task: Any = None, model: Any = None, decoder: Any = None, learns: bo
         task_spec="arena/task",
         model_spec="arena/model",
         decoder_spec="arena/decoder" if decoder else None,
-        metrics=tuple(task.metrics),
+        metrics=metrics_of(task, "arena/task"),
         learns=learns,
         code={"task": "t1", "model": "m1", "metrics": "s1"},
     )
