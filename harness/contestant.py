@@ -161,7 +161,6 @@ class Contestant:
         shelf = self._shelf
         if shelf.key != self._key:
             shelf.clear()
-            gc.collect()
             self._entering("load")
             with foreign(f"loading {self._pairing.model_spec}"):
                 meter = self._meter(0)
@@ -174,7 +173,6 @@ class Contestant:
     def _fit(self) -> tuple[Any, tuple[str, ...]]:
         # what is on the shelf belongs to another cell, and would only take up memory
         self._shelf.clear()
-        gc.collect()
         self._entering("fit")
         meter = self._meter(0)
         loaded, notes = fit(self._pairing, self._setting, meter)

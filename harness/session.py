@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,5 +60,7 @@ class Shelf:
     warm: set[str] = field(default_factory=set)  # doors that have been warmed up
 
     def clear(self) -> None:
-        """Take the model down."""
-        self.key, self.loaded, self.warm = None, None, set()
+        """Take the model down, so that its memory is free before the next one comes up."""
+        if self.loaded is not None:
+            self.key, self.loaded, self.warm = None, None, set()
+            gc.collect()

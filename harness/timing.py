@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,7 @@ class EnergyProbe:
         return used if used >= 0 else None
 
 
+@cache
 def calibration(size: int = 384, repeats: int = 7) -> dict[str, float]:
     """How fast is this machine? The best of a few fixed float32 matrix products, in seconds and GFLOP/s."""
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,12 @@ from harness.journal import JOURNAL, MANIFEST, RESULT, entries
 from harness.results import without_measured
 from harness.runner import run_pairing
 from harness.session import Shelf
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    """No waiting for the disk: what these tests read was written by a process that is still alive."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def stored(finished) -> str:
