@@ -100,10 +100,11 @@ def _ngrams(sequences: Sequence[Ids], order: int) -> tuple[Keys, Ids]:
     """Every position's packed context [M] and symbol [M]; a sequence also predicts its closing boundary."""
     pad = np.full(order - 1, BOUNDARY, dtype=np.int64)
     end = np.array([BOUNDARY], dtype=np.int64)
-    stream = np.concatenate([part for sequence in sequences for part in (pad, sequence, end)] or [end])
+    # no text at all is one empty sequence: everything is left to the uniform law
+    sequences = sequences or [end[:0]]
+    stream = np.concatenate([part for sequence in sequences for part in (pad, sequence, end)])
     predicted = np.concatenate(
         [np.r_[np.zeros(order - 1, dtype=bool), np.ones(len(sequence) + 1, dtype=bool)] for sequence in sequences]
-        or [np.ones(1, dtype=bool)]
     )
     places = np.flatnonzero(predicted)
     contexts = np.zeros(len(places), dtype=np.uint64)
