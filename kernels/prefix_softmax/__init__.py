@@ -1,0 +1,1 @@
+"""Softmax-weighted mean of every prefix, as a recurrence."""
