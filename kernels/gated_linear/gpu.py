@@ -17,7 +17,8 @@ from torch.autograd.function import once_differentiable
 
 from harness.api.errors import UsageError
 from harness.kernels._ahead_of_time import Ahead
-from harness.kernels._dispatch import accumulator, interpreting
+from harness.kernels._dispatch import accumulator
+from harness.kernels._products import product, product_type
 from harness.kernels._tuning import tuned
 from harness.kernels.gated_linear._chunks import Exponents, chunkwise
 from harness.kernels.gated_linear.reference import Normaliser, State
@@ -117,15 +118,7 @@ def _width(q: torch.Tensor) -> int:
 
 
 def _sizes(row: torch.Tensor, dtype: torch.dtype) -> dict[str, Any]:
-    half = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
-    # the interpreter multiplies bfloat16 wrongly, and float32 exactly
-    dot = tl.float32 if interpreting() else half.get(dtype, tl.float32)
-    return {"C": row.shape[2], "VECTOR": row.shape[3] > 1, "DOT": dot}
-
-
-@triton.jit
-def _product(a, b, DOT: tl.constexpr):  # type: ignore[no-untyped-def]
-    return tl.dot(a.to(DOT), b.to(DOT), input_precision="tf32x3" if tl.float32 == DOT else "tf32")
+    return {"C": row.shape[2], "VECTOR": row.shape[3] > 1, "DOT": product_type(dtype)}
 
 
 @tuned([{"BLOCK_K": 64, "BLOCK_V": 64}, {"BLOCK_K": 32, "BLOCK_V": 64}, {"BLOCK_K": 32, "BLOCK_V": 32}],
@@ -157,7 +150,7 @@ def _states(  # type: ignore[no-untyped-def]
         rows_a = tl.load(a + (g * T + t)[:, None] * K + k[None, :], mask=(t < T)[:, None] & (k < K)[None, :], other=0.0)
         rows_b = tl.load(b + (g * T + t)[:, None] * V + v[None, :], mask=(t < T)[:, None] & (v < V)[None, :], other=0.0)
         scaled = rows_a.to(tl.float32) * factor
-        memory = memory * kept + _product(tl.trans(scaled), rows_b.to(tl.float32), DOT)
+        memory = memory * kept + product(tl.trans(scaled), rows_b.to(tl.float32), DOT)
     tl.store(S + ((g * (chunks + 1) + (0 if REVERSE else chunks)) * K * V) + at_block, memory, mask=block)
 
 
@@ -220,10 +213,10 @@ def _outputs(  # type: ignore[no-untyped-def]
         scores = _vector_scores(rows_q, rows_k, row_ik, col_jk, C)
     else:
         read_ik = tl.exp(tl.load(read + step))[:, None]
-        scores = _product(rows_q, tl.trans(rows_k), DOT) * _weight(tl.load(row + step), tl.load(col + step), C)
+        scores = product(rows_q, tl.trans(rows_k), DOT) * _weight(tl.load(row + step), tl.load(col + step), C)
     at_state = S + (g * (chunks + 1) + c) * K * V + e[:, None] * V + w[None, :]
     memory = tl.load(at_state, mask=(e < K)[:, None] & (w < V)[None, :], other=0.0)
-    answer = _product(scores, rows_v, DOT) + _product(rows_q * read_ik, memory, DOT)
+    answer = product(scores, rows_v, DOT) + product(rows_q * read_ik, memory, DOT)
     tl.store(y + at_values, answer.to(y.dtype.element_ty), mask=values)
 
 
@@ -255,7 +248,7 @@ def _gradients(  # type: ignore[no-untyped-def]
         read_ik = tl.exp(tl.load(read + step))[:, None]
         write_jk = tl.exp(tl.load(write + step))[:, None]
         weight = _weight(tl.load(row + step), tl.load(col + step), C)
-        scores = _product(rows_q, tl.trans(rows_k), DOT) * weight
+        scores = product(rows_q, tl.trans(rows_k), DOT) * weight
     d_scores = tl.zeros((C, C), dtype=tl.float32)
     rows_dq = tl.zeros((C, BLOCK_K), dtype=tl.float32)
     rows_dk = tl.zeros((C, BLOCK_K), dtype=tl.float32)
@@ -269,10 +262,10 @@ def _gradients(  # type: ignore[no-untyped-def]
         inside = (e < K)[:, None] & (w < V)[None, :]
         before = tl.load(S + at_state, mask=inside, other=0.0)
         after = tl.load(dS + at_state + K * V, mask=inside, other=0.0)
-        d_scores += _product(rows_dy, tl.trans(rows_v), DOT)
-        rows_dq += _product(rows_dy, tl.trans(before), DOT)
-        rows_dk += _product(rows_v, tl.trans(after), DOT)
-        rows_dv = _product(tl.trans(scores), rows_dy, DOT) + _product(rows_k * write_jk, after, DOT)
+        d_scores += product(rows_dy, tl.trans(rows_v), DOT)
+        rows_dq += product(rows_dy, tl.trans(before), DOT)
+        rows_dk += product(rows_v, tl.trans(after), DOT)
+        rows_dv = product(tl.trans(scores), rows_dy, DOT) + product(rows_k * write_jk, after, DOT)
         tl.store(dv + at_values, rows_dv.to(dv.dtype.element_ty), mask=values)
     rows_dq *= read_ik
     rows_dk *= write_jk
@@ -286,8 +279,8 @@ def _gradients(  # type: ignore[no-untyped-def]
         tl.store(d_col + at_gate, rows_k * rows_dk, mask=(e < K)[None, :])
     else:
         d_scores *= weight
-        rows_dq += _product(d_scores, rows_k, DOT)
-        rows_dk += _product(tl.trans(d_scores), rows_q, DOT)
+        rows_dq += product(d_scores, rows_k, DOT)
+        rows_dk += product(tl.trans(d_scores), rows_q, DOT)
         tl.store(d_row + step, tl.sum(rows_q * rows_dq, 1))
         tl.store(d_col + step, tl.sum(rows_k * rows_dk, 1))
     tl.store(dq + at_keys, rows_dq.to(dq.dtype.element_ty), mask=keys)

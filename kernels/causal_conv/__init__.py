@@ -1,0 +1,1 @@
+"""Dilated causal convolution with a streaming state."""
