@@ -1,0 +1,111 @@
+"""How often is the regression gate wrong? A against A, planted slow-downs, planted accuracy drops.
+
+    python benchmarks/gate.py [--same 100] [--planted 20] [--seconds 120] [--accuracy 1000]
+
+Speed: the work is plain Python of about 2 ms; the candidate repeats a share of it to be 5, 10 or 20% slower. Run it on
+the machine that the gate will run on, with that machine's other load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from harness.api.metrics import MeanMetric
+from harness.api.types import Example, Response
+from harness.gate.accuracy import AccuracyRules, judge
+from harness.gate.sides import Side
+from harness.gate.speed import SpeedRules, compare_speed
+from harness.stats import wilson
+from harness.timing import clock
+
+WORK = """
+def work(steps=int({steps})):
+    total = 0
+    for number in range(steps):
+        total += number * number % 7
+    return total
+"""
+STEPS = 20_000
+
+
+class Accuracy(MeanMetric):
+    scale = (0.0, 1.0)
+    name = "accuracy"
+
+    def value(self, example: Example, responses: list[Response]) -> float:
+        return 0.0
+
+
+def side(folder: Path, name: str, slower: float) -> Side:
+    site = folder / f"{name}-{slower:g}"
+    site.mkdir(exist_ok=True)
+    (site / "planted_work.py").write_text(WORK.format(steps=STEPS * (1 + slower)), encoding="utf-8")
+    return Side(name, site)
+
+
+def speed(folder: Path, slower: float, repeats: int, rules: SpeedRules) -> None:
+    kinds: Counter[str] = Counter()
+    seconds, rounds, ratios = [], [], []
+    for repeat in range(repeats):
+        start = clock()
+        sides = side(folder, "reference", 0.0), side(folder, "candidate", slower)
+        chosen = SpeedRules(margin=rules.margin, seconds=rules.seconds, seed=repeat)
+        (found,) = compare_speed(*sides, ["call:planted_work:work"], chosen)
+        kinds[found.kind] += 1
+        seconds.append(clock() - start)
+        rounds.append(found.count)
+        ratios.append(found.change)
+    low, high = wilson(kinds["worse"], repeats)
+    print(
+        f"speed {slower:+.0%}, margin {rules.margin:.0%}: worse in {kinds['worse']} of {repeats} "
+        f"(95% interval {low:.1%} to {high:.1%}), {dict(kinds)}; seconds median {np.median(seconds):.1f}, "
+        f"max {max(seconds):.1f}; rounds median {np.median(rounds):.0f}, max {max(rounds)}; "
+        f"measured change {np.median(ratios):+.1%}, spread {np.std(ratios):.1%}",
+        flush=True,
+    )
+
+
+def accuracy(drop: float, churn: float, repeats: int, rules: AccuracyRules) -> None:
+    """Answers of 1,000 examples, 70% right; `churn` of them change either way, `drop` more turn wrong."""
+    rng = np.random.default_rng(0)
+    kinds: Counter[str] = Counter()
+    for _ in range(repeats):
+        before = rng.random(1000) < 0.7
+        lost = rng.random(1000) < (drop + churn / 2) / 0.7
+        won = rng.random(1000) < (churn / 2) / 0.3
+        after = np.where(before, ~lost, won)
+        (found,) = judge([("cell", Accuracy(), before[:, None] * 1.0, after[:, None] * 1.0, None)], rules)
+        kinds[found.kind] += 1
+    low, high = wilson(kinds["worse"], repeats)
+    print(
+        f"accuracy {-drop:+.1%}, {churn:.1%} of answers changed at random, margin {rules.margin:.1%}: "
+        f"worse in {kinds['worse']} of {repeats} (95% interval {low:.1%} to {high:.1%}), {dict(kinds)}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--same", type=int, default=100, help="A against A runs")
+    parser.add_argument("--planted", type=int, default=20, help="runs of each planted slow-down")
+    parser.add_argument("--seconds", type=float, default=120.0, help="time limit of one speed check")
+    parser.add_argument("--accuracy", type=int, default=1000, help="runs of each planted accuracy drop")
+    options = parser.parse_args()
+    for drop, churn in ((0.0, 0.0), (0.0, 0.01), (0.0, 0.04), (0.02, 0.0), (0.02, 0.01), (0.02, 0.02), (0.02, 0.04)):
+        if options.accuracy:
+            accuracy(drop, churn, options.accuracy, AccuracyRules(draws=200))
+    rules = SpeedRules(seconds=options.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = [(0.0, options.same), *((slower, options.planted) for slower in (0.2, 0.1, 0.05))]
+        for slower, repeats in plan:
+            if repeats:
+                speed(Path(folder), slower, repeats, rules)
+
+
+if __name__ == "__main__":
+    main()
