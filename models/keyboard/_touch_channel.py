@@ -56,6 +56,11 @@ class TouchChannel:
             self._memory[word] = self._errors(word)
         return self.per_word * self._memory[word].get(typed, 0.0)
 
+    def errors(self, word: str) -> tuple[list[str], list[float]]:
+        """Every wrong form of a lower-case word and its probability, given that there is an error."""
+        self.probability("", word)
+        return list(self._memory[word]), list(self._memory[word].values())
+
     def _errors(self, word: str) -> dict[str, float]:
         """Every wrong form and its probability, given that there is an error."""
         law: Counter[str] = Counter()
