@@ -78,20 +78,24 @@ def write_board(outcomes: Sequence[Outcome], out: Path) -> Path:
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:
-    """One table a task, safe to paste: no cell can end its column or its row, or be read as markup."""
-    tasks = dict.fromkeys(outcome.cell.task for outcome in outcomes)
-    parts = ["# Leaderboard"]
-    for task in tasks:
+    """A page of `as_tables`."""
+    return f"# Leaderboard\n\n{as_tables(outcomes)}\n"
+
+
+def as_tables(outcomes: Sequence[Outcome]) -> str:
+    """One markdown table a task, safe to paste: no cell can end its column or its row, or be read as markup."""
+    parts = []
+    for task in dict.fromkeys(outcome.cell.task for outcome in outcomes):
         rows = [_row(outcome) for outcome in outcomes if outcome.cell.task == task]
         headers = [header for header in HEADERS[1:] + SPEED if any(row.get(header) for row in rows)]
         sides = ["---:" if header in NUMBERS else "---" for header in headers]
         lines = [headers, sides, *([_inert(row.get(header, "")) for header in headers] for row in rows)]
-        parts.append(f"## {_inert(task)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(parts) + "\n"
+        parts.append(f"### {_inert(task)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts)
 
 
 def _inert(text: str) -> str:
-    return re.sub(r"[\\`*_{}\[\]<>|#&]", lambda sign: f"&#{ord(sign.group())};", plain(text))
+    return re.sub(r"[\\`*<>|&]|(?<!\w)_|_(?!\w)", lambda sign: f"&#{ord(sign.group())};", plain(text))
 
 
 def _named(cell: Any) -> dict[str, Any]:
