@@ -159,5 +159,5 @@ def _show(report: Report, options: argparse.Namespace) -> None:
             file.write(shown.as_markdown(report))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         # workflow commands may stand on stderr too, so that --json stays JSON
-        for line in shown.annotations(report):
+        for line in shown.workflow_commands(report):
             print(line, file=sys.stderr)

@@ -88,7 +88,7 @@ def as_junit(report: Report) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def annotations(report: Report) -> list[str]:
+def workflow_commands(report: Report) -> list[str]:
     """GitHub workflow commands: an error for each worse or erroneous cell, a notice for undecided and better ones."""
     levels = {"worse": "error", "error": "error", "undecided": "notice", "better": "notice"}
     return [

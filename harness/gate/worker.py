@@ -87,14 +87,18 @@ def _kernel(spec: str) -> Work:
     size = {part.partition("=")[0]: int(part.partition("=")[2]) for part in sizes.split("+") if part}
     truth = importlib.import_module(f"harness.kernels.{name}.reference")
     operation = importlib.import_module("harness.kernels._dispatch").operation(name)
-    arguments = truth.inputs({"T": 512, **size}, 0)
     # inputs come in float64; float32 is what models use
-    narrow = {key: value.float() if _is_wide(value) else value for key, value in arguments.items()}
-    return functools.partial(operation, **narrow)
+    arguments = _narrow(truth.inputs({"T": 512, **size}, 0))
+    return functools.partial(operation, **arguments)
 
 
-def _is_wide(value: Any) -> bool:
-    return str(getattr(value, "dtype", "")) == "torch.float64"
+def _narrow(value: Any) -> Any:
+    """The same, with every float64 tensor inside in float32."""
+    if isinstance(value, dict):
+        return {key: _narrow(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_narrow(item) for item in value)
+    return value.float() if str(getattr(value, "dtype", "")) == "torch.float64" else value
 
 
 def _score(spec: str) -> Work:
@@ -121,12 +125,12 @@ def _train(spec: str) -> Work:
     from harness.api import registry
     from harness.api.protocols import Setting, SilentMeter
     from harness.api.types import Budget
-    from harness.sources import DataSources
+    from harness.sources import from_environment
 
     model_spec, _, task_spec = spec.rpartition("@")
     task = registry.create("task", task_spec)
     learner = registry.create("model", model_spec)
-    sources = DataSources()
+    sources = from_environment(_quiet)
     setting = Setting(sources=sources, announce=_quiet)
     streams = [lambda name=name: task.examples(name, 0, sources) for name in ("train", "validation")]
     return lambda: learner.fit(*streams, seed=0, budget=Budget(steps=STEPS), setting=setting, meter=SilentMeter())
@@ -135,9 +139,9 @@ def _train(spec: str) -> Work:
 def _load(spec: str) -> Any:
     from harness.api import registry
     from harness.api.protocols import Setting
-    from harness.sources import DataSources
+    from harness.sources import from_environment
 
-    return registry.create("model", spec).load(Setting(sources=DataSources(), announce=_quiet))
+    return registry.create("model", spec).load(Setting(sources=from_environment(_quiet), announce=_quiet))
 
 
 def _answered(responses: list[Any]) -> None:

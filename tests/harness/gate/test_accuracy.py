@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planted_results import TASK, answers, flipped, result
 
 from harness import results
 from harness.api.errors import DataError
@@ -15,21 +16,9 @@ from harness.gate import accuracy
 from harness.gate.accuracy import AccuracyRules, check_results, judge
 from harness.metrics.accuracy import Accuracy
 from harness.metrics.cer import CharacterErrorRate
-from harness.results import Measurement, RunResult, Samples
+from harness.results import RunResult
 
 RULES = AccuracyRules(draws=300)
-TASK = "long_context/passkey"
-
-
-def answers(right: int, wrong: int) -> np.ndarray:
-    return np.array([1.0] * right + [0.0] * wrong)[:, None]
-
-
-def flipped(rows: np.ndarray, lost: int, won: int = 0) -> np.ndarray:
-    changed = rows.copy()
-    changed[np.flatnonzero(rows == 1)[:lost]] = 0.0
-    changed[np.flatnonzero(rows == 0)[:won]] = 1.0
-    return changed
 
 
 def one(before: np.ndarray, after: np.ndarray, metric=None, rules: AccuracyRules = RULES):
@@ -91,27 +80,6 @@ def test_holm_makes_one_of_many_cells_prove_more():
     assert alone.kind == "worse"
     assert among.kind == "undecided"
     assert among.p > alone.p
-
-
-def result(statistics: np.ndarray, **changes) -> RunResult:
-    signature = {
-        "task": TASK, "task_version": 1, "data": "generated:1", "split": "test", "limit": None, "seed": 0,
-        "metrics": {"key_found": "key_found|v1"}, "model": "lms/ngram", "decoder": None, "dtype": "float32",
-        "harness": "0.1.0", "code": {"model": "aaaa"}, "weights": {"corpus": "bbbb"}, **changes,
-    }  # fmt: skip
-    value = float(statistics.mean())
-    return RunResult(
-        signature=signature,
-        digest="0" * 16,
-        metrics={"key_found": Measurement(value, value, value, len(statistics), True, "", "key_found|v1", (0, 1))},
-        breakdown=(),
-        examples=len(statistics),
-        failed=0,
-        failures=(),
-        identity={},
-        ran={},
-        samples=Samples("same", {"key_found": statistics}),
-    )
 
 
 def checked(old: RunResult, *new: RunResult):

@@ -75,13 +75,13 @@ def test_the_summary_stays_below_its_limit_and_says_what_is_left_out():
 
 
 def test_an_annotation_is_one_line_that_ends_no_command():
-    (line,) = shown.annotations(Report([verdict("worse", "50%\n::error::fake")]))
+    (line,) = shown.workflow_commands(Report([verdict("worse", "50%\n::error::fake")]))
     assert line.startswith("::error title=worse%3A bleu::50%25\\n")
     assert "\n" not in line
 
 
 def test_same_cells_are_not_annotated():
-    assert shown.annotations(Report([verdict("same"), verdict("new")])) == []
+    assert shown.workflow_commands(Report([verdict("same"), verdict("new")])) == []
 
 
 def test_the_table_shows_speed_as_a_percentage():
