@@ -1,0 +1,1 @@
+"""Head-wise recurrent networks over time with resident recurrent weights."""
