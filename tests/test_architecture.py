@@ -149,7 +149,7 @@ def test_no_error_is_caught_blindly(file: Path) -> None:
         if not isinstance(node, ast.ExceptHandler):
             continue
         caught = {ast.unparse(item) for item in getattr(node.type, "elts", [node.type]) if item} or {"everything"}
-        raises_on = any(isinstance(item, ast.Raise) and item.exc is None for item in ast.walk(node))
+        raises_on = any(isinstance(item, ast.Raise) for item in node.body)
         # the linter's own exemption is accepted when a reason follows it
         reasoned = re.search(r"noqa: BLE001 - \w", lines[node.lineno - 1])
         if caught & {"everything", "Exception", "BaseException"}:
@@ -206,7 +206,9 @@ def test_a_card_holds_every_fact_of_its_kind(kind: registry.Kind, name: str) -> 
         raise AssertionError(str(problem)) from problem
     # weights have a licence; a learner's are made here
     licence = {"licence"} if kind == "model" and not card.facts.get("learns") else set()
-    missing = (REQUIRED_FACTS[kind] | licence) - set(card.facts)
+    # what differs from the paper may stand in the docstring instead
+    told = {"differs"} if "Differs from the paper" in card.docstring else set()
+    missing = (REQUIRED_FACTS[kind] | licence) - set(card.facts) - told
     assert not missing, f"lacks {sorted(missing)}"
     assert card.summary, "no docstring"
     if "doors" in card.facts:

@@ -40,7 +40,8 @@ def test_every_source_and_data_file_is_in_the_wheel(wheel: Path) -> None:
     expected = set()
     for room in ROOMS:
         for file in (ROOT / room).rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
+            # a README is for readers of the repository
+            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".md":
                 assert file.suffix == ".py" or file.suffix in DATA_ENDINGS, (
                     f"{file} has an ending that no wheel carries"
                 )
