@@ -22,7 +22,9 @@ from harness.planning import Cell
 from harness.results import RunResult
 
 # what a check may find changed without comparing apples with pears: the code under test and where it ran
-UNDER_TEST = frozenset({"harness", "code", "libraries", "weights", "machine", "accelerator", "device"})
+UNDER_TEST = frozenset(
+    {"harness", "code", "libraries", "weights", "decoder_weights", "machine", "accelerator", "device"}
+)
 
 # cell's name, metric, reference and candidate statistics [N, S], clusters
 Pair = tuple[str, Metric, Array, Array, Sequence[str] | None]
