@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 from harness.api.protocols import Decoder, Meter, TokenModel
-from harness.api.types import Decoded, Failure, Generate, Generated, Prompt, Request, Response, Score, Scored, Turn
+from harness.api.types import Decoded, Failure, Generate, Generated, Prompt, Request, Response, Score, Scored
 from harness.models.decoders.greedy import Greedy
 from harness.models.lms._llama import NonFiniteError
+from harness.models.lms._prompt import conversation, plain
 from harness.models.lms._scoring import Scorer, ScoreRow, StepScorer
 from harness.models.lms._tokenizer import TextTokenizer
 
@@ -136,21 +137,12 @@ class TextModel:
         return tokens or [self._prefix()]
 
     def _render(self, request: Generate) -> tuple[str, bool]:
-        source = request.source
-        if not isinstance(source, str) and not isinstance(source, tuple):
+        if not isinstance(request.source, str | tuple):
             raise ValueError("a language model reads text, but the request carries an array")
-        turns = source if isinstance(source, tuple) else None
-        directed = bool(request.instruction or request.shots)
-        chat = self.template == "chat" or (self.template == "auto" and bool(self.tokenizer.template) and directed)
-        if turns is not None or chat:
-            if self.template == "none":
-                return "\n".join(f"{turn.role}: {turn.text}" for turn in turns or ()) + "\nassistant:", False
-            return self.tokenizer.chat(_conversation(request, turns)), True
-        if not directed:
-            return str(source), False
-        parts = [request.instruction] if request.instruction else []
-        parts += [f"{shot}\n{answer}" for shot, answer in request.shots]
-        return "\n\n".join([*parts, f"{source}\n"]), False
+        told = isinstance(request.source, tuple) or bool(request.instruction or request.shots)
+        if self.template == "chat" or (self.template == "auto" and told and self.tokenizer.template):
+            return self.tokenizer.chat(conversation(request)), True
+        return plain(request), False
 
     def _ready(self, request: Generate) -> Prompt:
         tokens = self.prompt(request)
@@ -224,9 +216,11 @@ class TextModel:
         """
         stripped = context.rstrip()
         if not stripped:
-            # nothing but white space: all of it belongs to the scored text, after the prefix token
+            # nothing but white space: all of it belongs to the scored text, after the prefix token; a BOS token that
+            # the tokenizer adds by itself is that prefix, and is not scored
+            alone, _ = self.tokenizer.encode("")
             whole, offsets = self.tokenizer.encode(context + continuation)
-            return [self._prefix()], whole, _shifted(offsets, len(context))
+            return [self._prefix()], whole[len(alone) :], _shifted(offsets[len(alone) :], len(context))
         alone, _ = self.tokenizer.encode(stripped)
         whole, offsets = self.tokenizer.encode(context + continuation)
         return alone, whole[len(alone) :], _shifted(offsets[len(alone) :], len(context))
@@ -266,22 +260,6 @@ def rolling(tokens: Sequence[int], prefix: int, limit: int) -> list[ScoreRow]:
         rows.append(ScoreRow(tuple(tokens[end - limit - 1 : end]), limit + 1 - count))
         done = end
     return rows
-
-
-def _conversation(request: Generate, turns: tuple[Turn, ...] | None) -> list[Turn]:
-    shots = [
-        turn
-        for shot, answer in request.shots
-        for turn in (Turn("user", _asked(request, shot)), Turn("assistant", answer))
-    ]
-    if turns is None:
-        return [*shots, Turn("user", _asked(request, str(request.source)))]
-    system = [Turn("system", request.instruction)] if request.instruction else []
-    return [*system, *shots, *turns] if not (turns and turns[0].role == "system") else [turns[0], *shots, *turns[1:]]
-
-
-def _asked(request: Generate, source: str) -> str:
-    return f"{request.instruction}\n\n{source}" if request.instruction else source
 
 
 def _shifted(offsets: Sequence[tuple[int, int]], start: int) -> list[tuple[int, int]]:
