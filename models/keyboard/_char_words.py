@@ -43,8 +43,15 @@ class CharWords(nn.Module):
     def forward(self, characters_BSC: Tensor) -> Tensor:
         """Vectors [B, S, D]."""
         rows, words, length = characters_BSC.shape
-        embedded = self.embedding(characters_BSC.reshape(rows * words, length)).transpose(1, 2)
-        found = torch.cat([torch.tanh(layer(embedded).amax(dim=2)) for layer in self.filters], dim=1)
+        flat = characters_BSC.reshape(rows * words, length)
+        embedded = self.embedding(flat).transpose(1, 2)
+        # a filter of width w sees a word of n characters at n + w - 1 places; further places are padding
+        beyond = torch.arange(length)[None] >= (flat > 0).sum(dim=1, keepdim=True).clamp(min=1)
+        maxima = []
+        for layer, (size, _) in zip(self.filters, FILTERS, strict=True):
+            padding = nn.functional.pad(beyond, (size - 1, 0), value=False)
+            maxima.append(layer(embedded).masked_fill(padding[:, None], -torch.inf).amax(dim=2))
+        found = torch.tanh(torch.cat(maxima, dim=1))
         gate = torch.sigmoid(self.gate(found))
         mixed = gate * torch.relu(self.transform(found)) + (1 - gate) * found
         return torch.as_tensor(self.out(mixed)).reshape(rows, words, -1)
