@@ -136,8 +136,8 @@ class ServedModel:
         answers: list[Response] = [Failure("there is nothing to score: the continuation is empty.")] * len(requests)
         with meter.span("score"):
             for index, answer in self._answers("/completions", payloads):
-                context = requests[index].context or self._card.prefix
-                answers[index] = _scored(answer, context, requests[index].continuation)
+                context, start = _context(requests[index], self._card.prefix)
+                answers[index] = _scored(answer, context, start, requests[index].continuation)
         return answers
 
     def _answers(
@@ -162,7 +162,7 @@ class ServedModel:
         }
 
     def _prompt(self, request: Score) -> dict[str, Any]:
-        context = request.context or self._card.prefix
+        context, _ = _context(request, self._card.prefix)
         # one new token, since many servers refuse none; it is not scored
         prompt = context + request.continuation
         asked = {"model": self._card.model, "prompt": prompt, "max_tokens": 1, "temperature": 0}
@@ -205,7 +205,14 @@ def _generated(answer: Mapping[str, Any] | Failure, stops: Sequence[str], chat: 
     )
 
 
-def _scored(answer: Mapping[str, Any] | Failure, context: str, continuation: str) -> Response:
+def _context(request: Score, prefix: str) -> tuple[str, int]:
+    """The text before the continuation, and where scoring begins in it: white space at its end is scored as well."""
+    if request.context.strip():
+        return request.context, len(request.context.rstrip())
+    return prefix + request.context, len(prefix)
+
+
+def _scored(answer: Mapping[str, Any] | Failure, context: str, start: int, continuation: str) -> Response:
     """The continuation's part of the prompt's log-probabilities; a Failure when a token of it has none."""
     if isinstance(answer, Failure):
         return answer
@@ -216,8 +223,6 @@ def _scored(answer: Mapping[str, Any] | Failure, context: str, continuation: str
     if isinstance(read, Failure):
         return read
     pieces, logprobs, first = read
-    # white space at the context's end belongs to the continuation, as in lm-eval
-    start = len(context.rstrip())
     # with echo, the last token is the one generated after the prompt
     spans = align(context + continuation, pieces) or align(context + continuation, pieces[:-1])
     if spans is None:

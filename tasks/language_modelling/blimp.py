@@ -65,7 +65,8 @@ class Blimp:
                 continue
             yield Example(
                 id=f"{paradigm}-{number}",
-                requests=tuple(Score("", f" {row[key]}") for key in ("sentence_good", "sentence_bad")),
+                # white space as context: lm-eval's delimiter, and no BOS token that a tokenizer adds is scored
+                requests=tuple(Score(" ", str(row[key])) for key in ("sentence_good", "sentence_bad")),
                 target=0,
                 tags={
                     "field": str(row["field"]),

@@ -127,8 +127,9 @@ def test_a_text_without_context_needs_a_token_before_it(url: str, waits: list[fl
     assert "set prefix=" in failure(connected(url, waits).score([Score("", "The cat")], meter=METER)[0])
     (answer,) = connected(url, waits, "bos").score([Score("", "The cat")], meter=METER)
     assert answer == Scored((-0.3, -0.4), ((0, 3), (3, 7)), greedy=True)
-    (answer,) = connected(url, waits, prefix="<s> ").score([Score("", "The cat")], meter=METER)
-    assert answer == Scored((-0.4, -0.4), ((0, 3), (3, 7)), greedy=True)
+    for prefix, context in (("<s> ", ""), ("<s>", " ")):
+        (answer,) = connected(url, waits, prefix=prefix).score([Score(context, "The cat")], meter=METER)
+        assert answer == Scored((-0.4, -0.4), ((0, 3), (3, 7)), greedy=True)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ def test_all_paradigms_have_the_same_number_of_pairs(real_sources: DataSources) 
 def test_the_grammatical_sentence_comes_first(real_sources: DataSources) -> None:
     first = next(Blimp(paradigm="adjunct_island").examples("test", 0, real_sources))
     assert first.requests == (
-        Score("", " Who should Derek hug after shocking Richard?"),
-        Score("", " Who should Derek hug Richard after shocking?"),
+        Score(" ", "Who should Derek hug after shocking Richard?"),
+        Score(" ", "Who should Derek hug Richard after shocking?"),
     )
 
 
