@@ -104,7 +104,8 @@ class RunResult:
     @property
     def decoder(self) -> str | None:
         """Canonical spec of the decoder, if one took part."""
-        return self.signature["decoder"]
+        decoder = self.signature["decoder"]
+        return None if decoder is None else str(decoder)
 
     @property
     def headline(self) -> str:
@@ -192,7 +193,7 @@ def save(result: RunResult, file: Path) -> None:
     """Write a result or record atomically."""
     # one key a line where people read, one line where they do not
     parts = [
-        f" {json.dumps(key)}: " + json.dumps(value, allow_nan=False, **({} if key == "samples" else {"indent": 1}))
+        f" {json.dumps(key)}: " + json.dumps(value, allow_nan=False, indent=None if key == "samples" else 1)
         for key, value in to_json(result).items()
     ]
     write_text_atomically(file, "{\n" + ",\n".join(parts) + "\n}\n")

@@ -56,7 +56,7 @@ class Tally:
         """Add a stored tally."""
         for mine, theirs in ((self.spans, "spans"), (self.tokens, "tokens"), (self.counters, "counters")):
             for name, amount in other.get(theirs, {}).items():
-                mine[name] = mine.get(name, 0) + amount  # type: ignore[operator,assignment]
+                mine[name] = mine.get(name, 0) + amount
         self.calls += int(other.get("calls", 0))
         self.seconds += float(other.get("seconds", 0.0))
 
