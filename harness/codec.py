@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api.errors import DataError
-from harness.api.types import Embedded, Failure, Forecasted, Generated, Labelled, Response, Scored
+from harness.api.types import Embedded, Failure, Forecasted, Generated, Labelled, Measured, Response, Scored
 
 RESPONSES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Generated, Scored, Embedded, Labelled, Forecasted, Failure)
+    kind.__name__: kind for kind in (Generated, Scored, Embedded, Labelled, Forecasted, Measured, Failure)
 }
 
 

@@ -17,6 +17,7 @@ from harness.api.types import (
     Generate,
     Generated,
     Labelled,
+    Measured,
     Request,
     Response,
     Scored,
@@ -34,6 +35,7 @@ ANSWERS: dict[str, type[Any]] = {
     "embed": Embedded,
     "label": Labelled,
     "forecast": Forecasted,
+    "measure": Measured,
 }
 WARM_UP_TOKENS = 8  # a warm-up generation is this short
 

@@ -46,7 +46,7 @@ REQUIRED_FACTS = {
     "metric": {"version"},
     "kernel": {"serves"},
 }
-DOORS = {"generate", "score", "embed", "label", "forecast"}
+DOORS = {"generate", "score", "embed", "label", "forecast", "measure"}
 
 
 @cache

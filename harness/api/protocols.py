@@ -17,6 +17,7 @@ from harness.api.types import (
     Forecast,
     Generate,
     Label,
+    Measure,
     Prompt,
     Request,
     Response,
@@ -141,7 +142,7 @@ class Loaded(Protocol):
     """A model that is ready to answer: one method for each door that its card names.
 
     generate(requests, *, decoder, seeds, meter) -> list[Response]
-    score | embed | label | forecast (requests, *, meter) -> list[Response]
+    score | embed | label | forecast | measure (requests, *, meter) -> list[Response]
 
     Each returns one response a request, in order; a bad request becomes a Failure, never an exception for the
     batch (running out of memory is raised: the runner halves the batch). Neither order nor company of the
@@ -197,6 +198,14 @@ class ForecastDoor(Protocol):
 
     def forecast(self, requests: Sequence[Forecast], *, meter: Meter) -> list[Response]:
         """Forecasted or Failure for each request."""
+        ...
+
+
+class MeasureDoor(Protocol):
+    """The `measure` door."""
+
+    def measure(self, requests: Sequence[Measure], *, meter: Meter) -> list[Response]:
+        """Measured or Failure for each request."""
         ...
 
 

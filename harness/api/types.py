@@ -94,6 +94,19 @@ class Forecast(Request):
 
 
 @dataclass(frozen=True, slots=True)
+class Measure(Request):
+    """Time one kernel operation on drawn inputs, and compare it with its definition."""
+
+    door: ClassVar[str] = "measure"
+    operation: str
+    size: Mapping[str, int]  # axis letter -> size, as the operation's own legend names them; others at its toy size
+    seed: int
+    case: str = ""  # one of the operation's cases; empty for its first
+    backward: bool = True  # time the gradients too
+    calls: int = 5  # timed calls
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
     """A generation: text, its token ids, and what producing it took."""
 
@@ -144,13 +157,22 @@ class Forecasted:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What one kernel took, and how far it lies from its definition."""
+
+    seconds: tuple[float, ...]  # one a call, device idle at both ends
+    error: float  # largest relative error (Frobenius norm) of any output or gradient, on a short sequence
+    path: str  # the path that ran: "reference", "cpu", "gpu" or "interpreter"
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """A response that is no answer: counted and shown, never scored as data."""
 
     error: str
 
 
-Response = Generated | Scored | Embedded | Labelled | Forecasted | Failure
+Response = Generated | Scored | Embedded | Labelled | Forecasted | Measured | Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 LIMIT = 120  # examples of a split that are looked at
 # parameters that make a task small, or that it cannot do without
 SPECS: dict[str, str] = {}
-REQUESTS = (types.Generate, types.Score, types.Embed, types.Label, types.Forecast)
+REQUESTS = (types.Generate, types.Score, types.Embed, types.Label, types.Forecast, types.Measure)
 
 
 @pytest.fixture(params=NAMES)
