@@ -138,7 +138,7 @@ def _report(plan: Plan, outcomes: Sequence[Outcome], options: argparse.Namespace
     if options.json:
         print(json.dumps(shown.as_json(outcomes, plan.refusals), indent=1))
     else:
-        print(shown.as_table(outcomes, plan.refusals))
+        print(shown.as_table(outcomes, plan.refusals), flush=True)
     if any(outcome.finished for outcome in outcomes):
         say(f"leaderboard: {shown.write_board(outcomes, options.out)}")
     for outcome in outcomes:
