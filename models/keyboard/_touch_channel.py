@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import final
@@ -63,7 +63,7 @@ class TouchChannel:
 
     def _errors(self, word: str) -> dict[str, float]:
         """Every wrong form and its probability, given that there is an error."""
-        law: Counter[str] = Counter()
+        law: defaultdict[str, float] = defaultdict(float)
         for operation in OPERATIONS:
             places = _places(word, operation)
             for place in places:
