@@ -1,0 +1,1 @@
+"""Long sequences to classify: the Long Range Arena, and diagnostic tasks that small machines can finish."""
