@@ -1,0 +1,1 @@
+"""Filters that are sums of exponentials, generated without an array over every exponential and step."""
