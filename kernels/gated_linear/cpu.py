@@ -6,6 +6,7 @@ The gates enter as factors of q and k alone, so their gradients are q . dq, k . 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -43,8 +44,11 @@ def _memory(
     carried = accumulator(v_BHTV.dtype)
 
     def cut(tensor: torch.Tensor) -> torch.Tensor:
-        padded = pad(tensor.to(carried), (0, 0, 0, chunks * chunk - length))
-        return padded.reshape(-1, chunks, chunk, tensor.shape[-1])
+        missing = chunks * chunk - length
+        tensor = tensor.to(carried)
+        # padding copies even where nothing is missing
+        tensor = pad(tensor, (0, 0, 0, missing)) if missing else tensor
+        return tensor.reshape(-1, chunks, chunk, tensor.shape[-1])
 
     row, col, enter, leave = exponents
     y_GSCV, S_GKV = _Chunks.apply(
@@ -71,42 +75,47 @@ class _Chunks(torch.autograd.Function):
         leave: torch.Tensor,
         start: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        read, write, decay = (torch.exp(part.to(q.dtype)) for part in (row + enter, col + leave, leave + enter))
-        S = torch.empty(q.shape[0], q.shape[1] + 1, *start.shape[1:], dtype=q.dtype)
-        S[:, 0] = start
-        added, decays = (k * write).mT @ v, decay.mT
-        for c in range(q.shape[1]):
-            torch.addcmul(added[:, c], decays[:, c], S[:, c], out=S[:, c + 1])
+        read, write, decay = (part.to(q.dtype).exp_() for part in (row + enter, col + leave, leave + enter))
+        before = torch.empty(*q.shape[:2], *start.shape[1:], dtype=q.dtype)
+        before[:, 0] = start
+        last = _walk((k * write).mT @ v, decay.mT, before, reverse=False)
         weight = _weight(row, col, q.dtype)
         scores = _scores(q, k, row, col, weight)
         y = scores @ v
-        y += (q * read) @ S[:, :-1]
-        ctx.save_for_backward(q, k, v, row, col, read, write, decay, S, weight, scores)
-        return y, S[:, -1].clone()
+        y += (q * read) @ before
+        ctx.save_for_backward(q, k, v, row, col, read, write, decay, before, last, weight, scores)
+        return y, last
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, dy: torch.Tensor, d_last: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, row, col, read, write, decay, S, weight, scores = ctx.saved_tensors
-        dS = torch.empty_like(S)
-        dS[:, -1] = d_last
-        added, decays = (q * read).mT @ dy, decay.mT
-        for c in range(q.shape[1] - 1, -1, -1):
-            torch.addcmul(added[:, c], decays[:, c], dS[:, c + 1], out=dS[:, c])
-        before, after = S[:, :-1], dS[:, 1:]
+        q, k, v, row, col, read, write, decay, before, last, weight, scores = ctx.saved_tensors
+        after = torch.empty_like(before)
+        after[:, -1] = d_last
+        d_start = _walk((q * read).mT @ dy, decay.mT, after, reverse=True)
         dq, dk = (dy @ before.mT).mul_(read), (v @ after.mT).mul_(write)
         _add_score_gradients(dq, dk, dy @ v.mT, q, k, row, col, weight)
         dv = scores.mT @ dy
         dv += (k * write) @ after
-        d_row, d_col, d_leave = q * dq, k * dk, (after * S[:, 1:]).sum(-1)[:, :, None]
+        # the state after a chunk is the one before the next
+        d_leave = torch.cat((before[:, 1:], last[:, None]), 1).mul_(after).sum(-1)[:, :, None]
+        d_row, d_col = q * dq, k * dk
         if row.shape[-1] == 1:
             d_row, d_col, d_leave = (part.sum(-1, keepdim=True) for part in (d_row, d_col, d_leave))
-        return dq, dk, dv, d_row.to(row.dtype), d_col.to(row.dtype), None, d_leave.to(row.dtype), dS[:, 0].clone()
+        return dq, dk, dv, d_row.to(row.dtype), d_col.to(row.dtype), None, d_leave.to(row.dtype), d_start
+
+
+def _walk(added: torch.Tensor, decay: torch.Tensor, states: torch.Tensor, *, reverse: bool) -> torch.Tensor:
+    """Fill `states` from its first chunk in the direction of travel; return what follows its last."""
+    order = range(states.shape[1] - 1, -1, -1) if reverse else range(states.shape[1])
+    for c, following in pairwise(order):
+        torch.addcmul(added[:, c], decay[:, c], states[:, c], out=states[:, following])
+    return torch.addcmul(added[:, order[-1]], decay[:, order[-1]], states[:, order[-1]])
 
 
 def _weight(row: torch.Tensor, col: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
     """e^{row_i + col_j} for j <= i; None for vector gates, whose weights differ in each key channel."""
-    return torch.exp((row + col.mT).to(dtype)).tril_() if row.shape[-1] == 1 else None
+    return (row + col.mT).to(dtype).exp_().tril_() if row.shape[-1] == 1 else None
 
 
 def _scores(
