@@ -71,6 +71,8 @@ def test_rows_share_a_letter_exactly_when_they_cannot_be_told_apart(case):
     display = [set(word) for word in letters(count, sorted(different))]
     for pair in itertools.combinations(range(count), 2):
         assert bool(display[pair[0]] & display[pair[1]]) == (pair not in different)
+    groups = [{row for row in range(count) if letter in display[row]} for letter in set().union(*display)]
+    assert not any(one < other for one in groups for other in groups)
 
 
 def test_mean_ranks_share_ties():

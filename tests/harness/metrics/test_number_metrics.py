@@ -60,6 +60,11 @@ def test_multiple_choice_by_total_by_character_and_by_byte():
     assert reduce("acc_norm:unit=byte", [accents]) == 1.0  # -1 against -1.67
 
 
+def test_the_blank_before_a_choice_is_not_part_of_its_length():
+    # -1.0 against -0.97 a character; with the blanks it would be -0.67 against -0.73
+    assert reduce("acc_norm", [choices(1, [" no", " yes"], [-2.0, -2.9])]) == 1.0
+
+
 def test_any_of_several_right_choices_counts():
     assert reduce("accuracy", [choices([0, 2], ["a", "b", "c"], [-5.0, -4.0, -1.0])]) == 1.0
 
