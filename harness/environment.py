@@ -31,6 +31,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "versions": versions(LIBRARIES + OTHERS),
         "commit": commit(),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "load": load(),
     }
 
 
@@ -69,6 +70,11 @@ def cpu_name() -> str:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """Processes that wanted a core, averaged over the last minute: a speed taken on a busy machine says so."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def memory_bytes() -> int:
