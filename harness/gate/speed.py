@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import exp, expm1, isfinite, log
 from statistics import median
 
+from harness.api.errors import HarnessError
 from harness.gate.sequential import Decision, MedianSequence
 from harness.gate.sides import Side, Worker
 from harness.gate.verdicts import Verdict
@@ -97,16 +98,24 @@ def _round(
         for state in waiting:
             if clock() > end:
                 return
-            # imports and loading are not timed, so that both sides may do them at once
-            for worker in workers.values():
-                worker.begin(state.name, 1)
-            problems = {name: worker.end() for name, worker in workers.items()}
-            if problems["candidate"]:
-                state.error = f"the candidate cannot do it: {problems['candidate']}"
-            elif problems["reference"]:
-                state.fresh, state.error = True, f"the reference cannot do it: {problems['reference']}"
-            else:
-                state.sequence.add(_blocks(workers["reference"], workers["candidate"], state, rules, rng))
+            try:
+                _measure(workers["reference"], workers["candidate"], state, rules, rng)
+            except HarnessError as problem:
+                state.error = str(problem)
+
+
+def _measure(a: Worker, b: Worker, state: Cell, rules: SpeedRules, rng: random.Random) -> None:
+    """One round of one cell, or the reason why there can be none."""
+    # imports and loading are not timed, so that both sides may do them at once
+    for worker in (a, b):
+        worker.begin(state.name, 1)
+    old, new = a.end(), b.end()
+    if new:
+        state.error = f"the candidate cannot do it: {new}"
+    elif old:
+        state.fresh, state.error = True, f"the reference cannot do it: {old}"
+    else:
+        state.sequence.add(_blocks(a, b, state, rules, rng))
 
 
 def _blocks(a: Worker, b: Worker, state: Cell, rules: SpeedRules, rng: random.Random) -> float:

@@ -13,7 +13,7 @@ from harness.gate.sides import Side, Worker
 from harness.gate.speed import SpeedRules, calibration, compare_speed
 
 WORK = "def work():\n    return sum(number * number % 7 for number in range({steps}))\n"
-QUICK = SpeedRules(margin=0.5, sample_seconds=0.002, blocks=2, rounds=16)
+QUICK = SpeedRules(margin=0.5, sample_seconds=0.002, blocks=2, rounds=30)
 
 
 def side(folder: Path, name: str, source: str) -> Side:
@@ -51,6 +51,16 @@ def test_work_that_the_candidate_cannot_do_is_an_error_with_its_reason(tmp_path)
     (verdict,) = compare_speed(*pair, ["call:planted:work"], QUICK)
     assert verdict.kind == "error"
     assert "ZeroDivisionError" in verdict.reason
+
+
+def test_work_that_breaks_after_a_while_is_an_error_of_its_cell_alone(tmp_path):
+    source = "calls = []\ndef work():\n    calls.append(1)\n    assert len(calls) < 9, 'worn out'\n"
+    source += WORK.format(steps=2000).replace("work", "sound")
+    pair = side(tmp_path, "reference", source), side(tmp_path, "candidate", source)
+    broken, sound = compare_speed(*pair, ["call:planted:work", "call:planted:sound"], QUICK)
+    assert broken.kind == "error"
+    assert "worn out" in broken.reason
+    assert sound.count > 0
 
 
 def test_work_that_the_reference_cannot_do_is_new(tmp_path):
