@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DASH = 2.0  # pixels
-GAP = 1.3  # pixels between dashes
+GAP = 2.0  # pixels between dashes
 TURN = 0.45  # standard deviation of the turn between dashes, radians
 MARK = 1.5  # radius of an end mark, pixels
 CLEARANCE = 2.0  # pixels between different curves
@@ -52,8 +52,8 @@ def _curve(rng: np.random.Generator, dashes: int, blocked: NDArray[np.bool_], at
         row, column = rng.uniform(FRAME, size - FRAME, 2).tolist()
         angle = float(rng.uniform(0, 2 * math.pi))
         points: list[Point] = []
-        # every dash may try eight turns
-        turns = rng.normal(0, TURN, (dashes, 8)).tolist()
+        # every dash may try eight turns, each freer than the one before, so that curves dodge what is in their way
+        turns = (rng.normal(0, TURN, (dashes, 8)) * np.arange(1, 9) ** 0.7).tolist()
         for tries in turns:
             found = _dash((row, column), angle, tries, blocked, points)
             if found is None:

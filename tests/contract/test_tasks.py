@@ -24,7 +24,11 @@ NAMES = registry.names("task")
 SPLITS = ("train", "validation", "test")
 LIMIT = 120  # examples of a split that are looked at
 # parameters that make a task small, or that it cannot do without
-SPECS: dict[str, str] = {}
+SPECS: dict[str, str] = {
+    "long_range/image": "long_range/image:source=digits",
+    "long_range/pathx": "long_range/pathx:train=10,validation=10,test=100",
+    "long_range/retrieval": "long_range/retrieval:path=absent",
+}
 REQUESTS = (types.Generate, types.Score, types.Embed, types.Label, types.Forecast, types.Measure)
 
 
