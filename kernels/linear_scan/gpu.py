@@ -201,7 +201,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def _types(kind: str, arrays: str, states: str) -> dict[str, str]:
-    types = {}
+    types: dict[str, str] = {}
     for name in arrays.split():
         types |= {name: f"*{kind}"} | {f"{name}_{axis}": "i32" for axis in "btn"}
     return types | dict.fromkeys(states.split(), "*fp32") | {"T": "i32", "N": "i32"}
