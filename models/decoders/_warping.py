@@ -41,7 +41,7 @@ class Warping:
             kept = law.topk(self.top_k, -1).indices
             law = _renormalised(torch.zeros_like(law).scatter(-1, kept, law.gather(-1, kept)))
         if self.top_p < 1:
-            ordered, order = law.sort(-1, descending=True, stable=True)
+            ordered, order = law.sort(dim=-1, descending=True, stable=True)
             # a token stays while the mass before it is below top_p, so at least one does
             ordered = ordered * ((ordered.cumsum(-1) - ordered) < self.top_p)
             law = _renormalised(torch.zeros_like(law).scatter(-1, order, ordered))
