@@ -75,6 +75,13 @@ def test_every_output_is_written(folders, tmp_path, monkeypatch, capsys):
     assert summary.startswith("earlier step\n## Regression check")
 
 
+def test_an_unknown_revision_is_one_line_before_anything_is_installed(capsys):
+    if not (Path(__file__).parents[3] / ".git").exists():
+        pytest.skip("not a git checkout")
+    assert check("--against", "no-such-revision") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("harness: git rev-parse 'no-such-revision")
+
+
 def test_other_models_can_be_left_out(folders, capsys):
     results.save(result(answers(7, 3), model="lms/smollm2"), folders[0] / "passkey" / "smollm2.json")
     candidate(folders[1], 0)
