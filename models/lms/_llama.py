@@ -6,13 +6,16 @@ The network knows nothing of caches, rows or padding: it maps N packed tokens to
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
 from torch import Tensor
 
+from harness.api.errors import UsageError
 from harness.models.lms._linear import Linear, Weights, lay_out
 from harness.models.lms._shape import Shape, angles
 
@@ -109,6 +112,14 @@ class Network:
         self.head = lay_out(self.embedding_VD if shape.tied else tensor("lm_head.weight"), None, weights)
         # one table a distinct rotary embedding, not one a layer; grown on demand
         self._turns: dict[tuple[float, ...], Tensor] = {}
+
+    def first(self, layers: int) -> Network:
+        """The same embedding, the first `layers` layers, the same final norm and head; weights are shared."""
+        if not 1 <= layers <= self.shape.layers:
+            raise UsageError(f"the network has {self.shape.layers} layers, so its first {layers} cannot be taken.")
+        part = copy.copy(self)
+        part.shape, part.layers = replace(self.shape, layers=layers), self.layers[:layers]
+        return part
 
     def run(
         self,

@@ -31,6 +31,10 @@ class LlamaRuntime:
         self.eos = frozenset(eos)
         self.context_length = context_length
 
+    def first_layers(self, layers: int) -> LlamaRuntime:
+        """A cheaper model of the same tokens, for drafting: the first layers alone, with the same norm and head."""
+        return LlamaRuntime(self.network.first(layers), self.context_length, sorted(self.eos))
+
     def start(self, rows: int, capacity: int) -> Cache:
         """An empty state."""
         return empty(self.network.shape, rows, capacity, self.network.embedding_VD)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from harness.api.errors import UsageError
 from harness.api.types import Step, Want
+from harness.models.lms._llama import NonFiniteError
 
 # V vocabulary, n order
 LAST = Want()
@@ -42,7 +43,7 @@ class TabularModel:
         self, vocabulary: int, order: int, seed: int, *, sharpness: float = 1.0, end: int | None = None
     ) -> None:
         self.vocabulary, self.order, self.context_length = vocabulary, order, 1 << 20
-        self.eos = frozenset() if end is None else frozenset({end})
+        self.eos: frozenset[int] = frozenset() if end is None else frozenset({end})
         shape = (vocabulary,) * order + (vocabulary,)
         self.table = sharpness * np.random.default_rng(seed).standard_normal(shape)
 
@@ -81,7 +82,10 @@ class TabularModel:
         want: Want = LAST,
         parents: Sequence[Sequence[int]] | None = None,
     ) -> Step:
-        """Append tokens; logits as wanted. There are no hidden states or attention to return."""
+        """Append tokens; logits as wanted. There are no hidden states or attention to return.
+
+        Errors: NonFiniteError when a logit is NaN or infinite, as every TokenModel raises it.
+        """
         if want.hidden or want.attention:
             raise UsageError("a tabular model has no hidden states and no attention.")
         outputs = []
@@ -89,6 +93,8 @@ class TabularModel:
             prefix = state.rows[row]
             outputs.append([self.logits([*prefix, *_path(new, parents[row] if parents else None, i)])
                             for i in range(len(new))])  # fmt: skip
+        if not all(np.isfinite(logits_V).all() for row in outputs for logits_V in row):
+            raise NonFiniteError("a logit is not finite")
         after = TabularState(
             tuple(old + tuple(new) for old, new in zip(state.rows, tokens, strict=True)),
             tuple(len(old) for old in state.rows),

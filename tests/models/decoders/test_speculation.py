@@ -76,20 +76,6 @@ def test_no_new_tokens_means_no_target_call(name: str) -> None:
     assert (result.tokens, result.calls, result.finished) == ((), 0, "length")
 
 
-@pytest.mark.parametrize("name", DECODERS)
-def test_the_joint_law_of_sampled_tokens_is_the_targets(name: str) -> None:
-    lm, length, draws = TabularModel(4, 1, seed=5, end=3), 2, 20_000
-    law = lm.joint([0, 1, 0, 2], length)
-    decoder = DECODERS[name](1.0)
-    results = decoder.decode(lm, [Prompt((0, 1, 0, 2), length)] * draws, seeds=list(range(draws)), meter=SilentMeter())
-    seen = Counter(item.tokens + ((3,) if item.finished == "eos" else ()) for item in results)
-    assert set(seen) <= set(law)
-    keys = sorted(law)
-    expected = np.array([law[key] for key in keys])
-    found = stats.chisquare([seen[key] for key in keys], expected / expected.sum() * draws)
-    assert found.pvalue > 1e-3
-
-
 def sampled_law(decoder: Bound, lm: TabularModel, length: int, draws: int = 20_000) -> float:
     law = lm.joint([0, 1], length)
     results = decoder.decode(lm, [Prompt((0, 1), length)] * draws, seeds=list(range(draws)), meter=SilentMeter())
