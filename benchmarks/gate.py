@@ -1,6 +1,6 @@
 """How often is the regression gate wrong? A against A, planted slow-downs, planted accuracy drops.
 
-    python benchmarks/gate.py [--same 100] [--planted 20] [--seconds 120] [--accuracy 1000]
+    python benchmarks/gate.py [--same 100] [--planted 20] [--slower 0.2 0.1 0.05] [--seconds 120] [--accuracy 1000]
 
 Speed: the work is plain Python of about 2 ms; the candidate repeats a share of it to be 5, 10 or 20% slower. Run it on
 the machine that the gate will run on, with that machine's other load.
@@ -9,6 +9,7 @@ the machine that the gate will run on, with that machine's other load.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -60,6 +61,8 @@ def speed(folder: Path, slower: float, repeats: int, rules: SpeedRules) -> None:
         seconds.append(clock() - start)
         rounds.append(found.count)
         ratios.append(found.change)
+        print(f"\r{repeat + 1} of {repeats}: {dict(kinds)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     low, high = wilson(kinds["worse"], repeats)
     print(
         f"speed {slower:+.0%}, margin {rules.margin:.0%}: worse in {kinds['worse']} of {repeats} "
@@ -93,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--same", type=int, default=100, help="A against A runs")
     parser.add_argument("--planted", type=int, default=20, help="runs of each planted slow-down")
+    parser.add_argument("--slower", type=float, nargs="*", default=[0.2, 0.1, 0.05], help="planted shares")
     parser.add_argument("--seconds", type=float, default=120.0, help="time limit of one speed check")
     parser.add_argument("--accuracy", type=int, default=1000, help="runs of each planted accuracy drop")
     options = parser.parse_args()
@@ -101,7 +105,7 @@ def main() -> None:
             accuracy(drop, churn, options.accuracy, AccuracyRules(draws=200))
     rules = SpeedRules(seconds=options.seconds)
     with tempfile.TemporaryDirectory() as folder:
-        plan = [(0.0, options.same), *((slower, options.planted) for slower in (0.2, 0.1, 0.05))]
+        plan = [(0.0, options.same), *((slower, options.planted) for slower in options.slower)]
         for slower, repeats in plan:
             if repeats:
                 speed(Path(folder), slower, repeats, rules)

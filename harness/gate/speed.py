@@ -26,9 +26,9 @@ class SpeedRules:
     error: float = 0.01  # chance of a wrong bound on either side, shared by all cells
     seconds: float = 120.0  # in all; open cells are then undecided
     rounds: int = 60  # process pairs at most
-    blocks: int = 5  # ABBA blocks a round, fewer where they would take more than `round_seconds`
+    blocks: int = 3  # ABBA blocks a round, fewer where they would take more than `round_seconds`
     round_seconds: float = 1.0
-    sample_seconds: float = 0.02  # one timed sample lasts at least this long
+    sample_seconds: float = 0.01  # one timed sample lasts at least this long
     seed: int = 0
 
 
