@@ -198,6 +198,10 @@ class _Numbered:
         """Pass on."""
         self._meter.count(name, amount)
 
+    def elapsed(self) -> float:
+        """Pass on."""
+        return self._meter.elapsed()
+
 
 def _source(request: Generate) -> str:
     if not isinstance(request.source, (str, tuple)):
