@@ -2,7 +2,7 @@
 
 Cut T into chunks of C steps. Step i of all chunks is one elementwise operation, so C operations give every chunk's
 answer as if it began at zero, and its running product of gates. T/C short operations carry the state from chunk to
-chunk, and one long operation adds it. That is O(T) work in C + T/C launches, without logarithms that overflow.
+chunk, and one long operation adds it: no logarithms that overflow. Time is walked in segments that fit the cache.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from harness.kernels._dispatch import accumulator
 
 # B batch, T time, N channels, S chunks, C steps of a chunk
 LONGEST_CHUNK = 64  # steps; a product of 64 gates below 3.9 cannot overflow float32
+SEGMENT = 1 << 20  # numbers of one array (4 MiB in float32)
 
 
 def linear_scan(
@@ -31,11 +32,13 @@ def linear_scan(
 
 
 class _Scan(torch.autograd.Function):
-    """h_t = a_t h_{t-1} + x_t with the adjoint recurrence of u_t = a_t* (g_t + u_{t+1})."""
+    """h_t = a_t h_{t-1} + x_t with the adjoint recurrence of u_t = a_t* (g_t + u_{t+1}), a segment at a time."""
 
     @staticmethod
     def forward(ctx: Any, gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor) -> torch.Tensor:
-        h_BTN = _scan(gate_BTN, x_BTN, start_BN, reverse=False)
+        h_BTN, carry_BN = x_BTN.new_empty(x_BTN.shape), start_BN
+        for part in _segments(x_BTN):
+            carry_BN = _scan(gate_BTN[:, part], x_BTN[:, part], carry_BN, h_BTN[:, part], reverse=False)
         ctx.save_for_backward(gate_BTN, h_BTN, start_BN)
         return h_BTN
 
@@ -43,39 +46,44 @@ class _Scan(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_BTN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         gate_BTN, h_BTN, start_BN = ctx.saved_tensors
-        if not h_BTN.shape[1]:
-            return torch.zeros_like(gate_BTN), torch.zeros_like(h_BTN), torch.zeros_like(start_BN)
-        conjugate_BTN = gate_BTN.conj()
-        u_BTN = _scan(conjugate_BTN, conjugate_BTN * grad_BTN, torch.zeros_like(start_BN), reverse=True)
-        grad_start_BN = u_BTN[:, 0].clone()
-        grad_x_BTN = torch.empty_like(h_BTN)
-        torch.add(grad_BTN[:, :-1], u_BTN[:, 1:], out=grad_x_BTN[:, :-1])
-        grad_x_BTN[:, -1] = grad_BTN[:, -1]
-        # u has been read: its memory takes the gate's gradient, adjoint times the state before
-        torch.mul(grad_x_BTN[:, 1:], h_BTN[:, :-1].conj(), out=u_BTN[:, 1:])
-        torch.mul(grad_x_BTN[:, 0], start_BN.conj(), out=u_BTN[:, 0])
-        return u_BTN, grad_x_BTN, grad_start_BN
+        grad_gate_BTN, grad_x_BTN = torch.empty_like(h_BTN), torch.empty_like(h_BTN)
+        carry_BN = torch.zeros_like(start_BN)
+        for part in reversed(_segments(h_BTN)):
+            conjugate, grad, grad_x = gate_BTN[:, part].conj(), grad_BTN[:, part], grad_x_BTN[:, part]
+            u_BTN = conjugate.new_empty(grad.shape)
+            first_BN = _scan(conjugate, conjugate * grad, carry_BN, u_BTN, reverse=True)
+            torch.add(grad[:, :-1], u_BTN[:, 1:], out=grad_x[:, :-1])
+            torch.add(grad[:, -1], carry_BN, out=grad_x[:, -1])
+            before_BN = h_BTN[:, part.start - 1] if part.start else start_BN
+            torch.mul(grad_x[:, 1:], h_BTN[:, part][:, :-1].conj(), out=grad_gate_BTN[:, part][:, 1:])
+            torch.mul(grad_x[:, 0], before_BN.conj(), out=grad_gate_BTN[:, part.start])
+            carry_BN = first_BN
+        return grad_gate_BTN, grad_x_BTN, carry_BN
 
 
-def _scan(gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor, *, reverse: bool) -> torch.Tensor:
+def _segments(x_BTN: torch.Tensor) -> list[slice]:
+    """Slices of time, in order, whose temporaries stay in the cache."""
     batch, length, channels = x_BTN.shape
-    h_BTN = x_BTN.new_empty(x_BTN.shape)
+    steps = max(LONGEST_CHUNK, SEGMENT // max(1, batch * channels))
+    return [slice(begin, min(begin + steps, length)) for begin in range(0, length, steps)]
+
+
+def _scan(
+    gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor, h_BTN: torch.Tensor, *, reverse: bool
+) -> torch.Tensor:
+    """Fill h and return its last step in the direction of travel."""
+    length = x_BTN.shape[1]
     chunk = max(1, min(LONGEST_CHUNK, math.isqrt(length)))
     whole = length - length % chunk
     # the steps that fill no chunk come last in the direction of travel
     first = length - whole if reverse else 0
-    shape_BSCN = (batch, whole // chunk, chunk, channels)
+    part = slice(first, first + whole)
     last_BN = _chunks(
-        gate_BTN[:, first : first + whole].unflatten(1, shape_BSCN[1:3]),
-        x_BTN[:, first : first + whole].unflatten(1, shape_BSCN[1:3]),
-        h_BTN[:, first : first + whole].unflatten(1, shape_BSCN[1:3]),
-        start_BN,
-        reverse=reverse,
+        *(tensor[:, part].unflatten(1, (-1, chunk)) for tensor in (gate_BTN, x_BTN, h_BTN)), start_BN, reverse=reverse
     )
-    rest = range(first - 1, -1, -1) if reverse else range(whole, length)
-    for t in rest:
+    for t in range(first - 1, -1, -1) if reverse else range(whole, length):
         last_BN = torch.addcmul(x_BTN[:, t], gate_BTN[:, t], last_BN, out=h_BTN[:, t])
-    return h_BTN
+    return last_BN
 
 
 def _chunks(
