@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from harness.kernels._contract import relative_error
 from harness.kernels._dispatch import operation
+from harness.kernels.linear_scan import cpu
 
 linear_scan = operation("linear_scan")
 
@@ -50,3 +52,17 @@ def test_the_gradient_of_the_last_state_alone_reaches_every_step() -> None:
     _, last_BN = linear_scan(gate, x)
     (gradient,) = torch.autograd.grad(last_BN.sum(), x)
     assert torch.allclose(gradient[0, :, 0], 0.5 ** torch.arange(39.0, -1, -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_segments_hand_state_and_adjoint_to_each_other(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "SEGMENT", 1)
+    rng = torch.Generator().manual_seed(0)
+    # 333 steps are five segments of 64 and a rest
+    inputs = [torch.randn(*shape, generator=rng, dtype=dtype) / 3 for shape in ((2, 333, 5), (2, 333, 5), (2, 5))]
+    found = []
+    for path in ("cpu", "reference"):
+        leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+        outputs = linear_scan(*leaves, path=path)
+        found.append([*outputs, *torch.autograd.grad(outputs, leaves, [torch.ones_like(item) for item in outputs])])
+    assert max(relative_error(mine, truth) for mine, truth in zip(*found, strict=True)) < 1e-15
