@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from math import exp, expm1, isfinite, log
+from math import exp, expm1, inf, isfinite, log
 from statistics import median
 
 from harness.api.errors import HarnessError
@@ -26,9 +26,9 @@ class SpeedRules:
     error: float = 0.01  # chance of a wrong bound on either side, shared by all cells
     seconds: float = 120.0  # in all; open cells are then undecided
     rounds: int = 60  # process pairs at most
-    blocks: int = 3  # ABBA blocks a round, fewer where they would take more than `round_seconds`
+    blocks: int = 8  # ABBA blocks a round, fewer where they would take more than `round_seconds`
     round_seconds: float = 1.0
-    sample_seconds: float = 0.01  # one timed sample lasts at least this long
+    sample_seconds: float = 0.005  # one timed sample lasts at least this long, about one slice of a busy processor
     seed: int = 0
 
 
@@ -55,9 +55,9 @@ def compare_speed(
     """One verdict a cell.
 
     A round starts a new process for each side, since two processes of the same code differ by their memory layout
-    alone; in it, every open cell is measured in blocks A B B A or B A A B (drawn), which cancels drift, and the round
-    is the median over blocks of (log b1 + log b2 - log a1 - log a2) / 2. Rounds go on until the confidence sequence
-    of the median round lies on one side of the margin, or within it, or the time is over.
+    alone; in it, every open cell is measured in blocks A B B A or B A A B (drawn), so that both see the same drift, and
+    the round is log(min b / min a), since what other programs do to a sample can only lengthen it. Rounds go on until
+    the confidence sequence of the median round lies on one side of the margin, or within it, or the time is over.
     """
     rng = random.Random(rules.seed)
     states = [Cell(name, MedianSequence(rules.error / max(1, len(cells)))) for name in cells]
@@ -122,16 +122,13 @@ def _blocks(a: Worker, b: Worker, state: Cell, rules: SpeedRules, rng: random.Ra
     if not state.times:
         state.times, seconds = _calibrate(a, state.name, rules.sample_seconds)
         state.blocks = max(1, min(rules.blocks, round(rules.round_seconds / (4 * seconds))))
-    ratios = []
+    best = {a.side.name: inf, b.side.name: inf}
     for _ in range(state.blocks):
-        order = (a, b, b, a) if rng.random() < 0.5 else (b, a, a, b)
-        total = {a.side.name: 0.0, b.side.name: 0.0}
-        for worker in order:
+        for worker in (a, b, b, a) if rng.random() < 0.5 else (b, a, a, b):
             seconds = worker.seconds(state.name, state.times) / state.times
             state.seconds[worker.side.name].append(seconds)
-            total[worker.side.name] += log(seconds)
-        ratios.append((total[b.side.name] - total[a.side.name]) / 2)
-    return median(ratios)
+            best[worker.side.name] = min(best[worker.side.name], seconds)
+    return log(best[b.side.name] / best[a.side.name])
 
 
 def _calibrate(worker: Worker, cell: str, wanted: float) -> tuple[int, float]:
