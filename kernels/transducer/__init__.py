@@ -1,0 +1,1 @@
+"""The RNN transducer's loss."""
