@@ -69,3 +69,8 @@ class Mixer(nn.Module, ABC):
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 stays float64; everything else carries its state in float32."""
     return torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """A parameter in the type that carries state; half types hold neither phases nor slow decays."""
+    return tensor.to(state_dtype(tensor.dtype))

@@ -69,7 +69,7 @@ class RandomFeatureAttention(Mixer):
 
 
 def log_features(x_BHTE: Tensor, omega_EM: Tensor) -> Tensor:
-    """log phi(x) + log(M) / 2 for x scaled by E^(-1/4)."""
+    """Logarithm of sqrt(M) phi(x), for x scaled by E^(-1/4)."""
     scaled = x_BHTE * x_BHTE.shape[-1] ** -0.25
     return scaled @ omega_EM.to(scaled.dtype) - scaled.square().sum(-1, keepdim=True) / 2
 
