@@ -306,3 +306,6 @@ class _Renumbered:
 
     def count(self, name: str, amount: int = 1) -> None:
         self._meter.count(name, amount)
+
+    def elapsed(self) -> float:
+        return self._meter.elapsed()
