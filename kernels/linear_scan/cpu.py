@@ -78,9 +78,8 @@ def _scan(
     # the steps that fill no chunk come last in the direction of travel
     first = length - whole if reverse else 0
     part = slice(first, first + whole)
-    last_BN = _chunks(
-        *(tensor[:, part].unflatten(1, (-1, chunk)) for tensor in (gate_BTN, x_BTN, h_BTN)), start_BN, reverse=reverse
-    )
+    gate_BSCN, x_BSCN, h_BSCN = (tensor[:, part].unflatten(1, (-1, chunk)) for tensor in (gate_BTN, x_BTN, h_BTN))
+    last_BN = _chunks(gate_BSCN, x_BSCN, h_BSCN, start_BN, reverse=reverse)
     for t in range(first - 1, -1, -1) if reverse else range(whole, length):
         last_BN = torch.addcmul(x_BTN[:, t], gate_BTN[:, t], last_BN, out=h_BTN[:, t])
     return last_BN
