@@ -61,7 +61,7 @@ class TotalsMetric(Metric):
 
     def reduce(self, statistics: Array) -> float:
         """The value from the column sums."""
-        return float(self.from_totals(statistics.sum(axis=0), np.float64(len(statistics))))
+        return float(self.from_totals(statistics.sum(axis=0), np.asarray(float(len(statistics)))))
 
     def resample(self, statistics: Array, draws: NDArray[np.int64]) -> Array:
         """Values [R] by counting how often each row was drawn."""

@@ -18,6 +18,7 @@ from harness.models.decoders._tree import Tree
 
 # N nodes, V vocabulary
 Counts = dict[tuple[int, ...], dict[int, int]]
+LAST = Want()
 
 
 @runtime_checkable
@@ -147,7 +148,7 @@ class OnlineNgram:
         self,
         state: NgramText,
         tokens: Sequence[Sequence[int]],
-        want: Want,
+        want: Want = LAST,
         parents: Sequence[Sequence[int]] | None = None,
     ) -> Step:
         """Logits after every new token, from the counts of the text before the step and its first token."""

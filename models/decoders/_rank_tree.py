@@ -45,7 +45,7 @@ def chain(length: int) -> RankTree:
 
 def best_tree(hits: Sequence[float], nodes: int, depth: int = 6) -> RankTree:
     """The `nodes` likeliest paths when rank r is right with probability hits[r], independently at each level."""
-    ready = [(-chance, (rank,)) for rank, chance in enumerate(hits)]
+    ready: list[tuple[float, tuple[int, ...]]] = [(-chance, (rank,)) for rank, chance in enumerate(hits)]
     heapq.heapify(ready)
     chosen: list[tuple[int, ...]] = []
     while ready and len(chosen) < nodes:

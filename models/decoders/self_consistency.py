@@ -68,7 +68,7 @@ class Voter:
         chosen = []
         for outputs in run_trials(self.inner, lm, prompts, self.trials, seeds, meter):
             answers = [self._answer(item) for item in outputs]
-            votes = Counter(answer for answer in answers if answer is not None) or Counter(answers)
+            votes: Counter[str | None] = Counter(answer for answer in answers if answer is not None) or Counter(answers)
             winner, count = votes.most_common(1)[0]
             generated = sum(len(item.tokens) for item in outputs)
             extra = {"generated": generated, "agreement": count / self.trials}

@@ -61,7 +61,8 @@ class TabularModel:
         """Probability of every continuation of `length` tokens, cut after the first end token."""
         law: dict[tuple[int, ...], float] = {}
         for path in itertools.product(range(self.vocabulary), repeat=length):
-            chance, kept = 1.0, []
+            chance = 1.0
+            kept: list[int] = []
             for token in path:
                 chance *= float(self.probabilities([*context, *kept])[token])
                 kept.append(token)

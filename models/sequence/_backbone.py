@@ -59,7 +59,7 @@ class Block(nn.Module):
     def __init__(self, mixer: Mixer | Bidirectional, shape: Shape) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(shape.width)
-        self.mixer = mixer
+        self.mixer: Any = mixer  # as registered, torch would type it Tensor | Module
         self.dropout = nn.Dropout(shape.dropout)
         self.mlp: nn.Module | None = None
         if mixer.feedforward:
@@ -81,7 +81,10 @@ class Block(nn.Module):
         return self._rest(x_BD + mixed), state
 
     def _rest(self, x: Tensor) -> Tensor:
-        return x if self.mlp is None else x + self.dropout(self.mlp(x))
+        if self.mlp is None:
+            return x
+        added: Tensor = x + self.dropout(self.mlp(x))
+        return added
 
 
 @final
@@ -104,6 +107,11 @@ class Backbone(nn.Module):
         if shape.tied:
             self.head.weight = self.embed.weight
 
+    @property
+    def stack(self) -> list[Block]:
+        """The blocks, first to last."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     def forward(
         self,
         inputs: Tensor,
@@ -114,7 +122,7 @@ class Backbone(nn.Module):
         """Per-position outputs [B, T, K] or, for a pooled head, [B, K] (mean over valid positions), and new states."""
         x_BTD = self.embed(inputs)
         carried: list[State] = []
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.stack):
             x_BTD, state = block(x_BTD, states[layer] if states else None, mask_BT, grid)
             carried.append(state)
         x_BTD = self.norm(x_BTD)
@@ -126,18 +134,18 @@ class Backbone(nn.Module):
         """Outputs [B, K] of one more token [B] (or [B, C]); only for a per-position head of causal mixers."""
         x_BD = self.embed(inputs)
         carried: list[State] = []
-        for block, state in zip(self.blocks, states, strict=True):
+        for block, state in zip(self.stack, states, strict=True):
             x_BD, state = block.step(x_BD, state)
             carried.append(state)
         return self.head(self.norm(x_BD)), carried
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> list[State]:
         """States of all layers before the first token."""
-        return [block.mixer.start(batch, device, dtype) for block in self.blocks]
+        return [block.mixer.start(batch, device, dtype) for block in self.stack]
 
     def state_bytes(self, length: int) -> int:
         """Bytes of one row's state over all layers after `length` tokens."""
-        return sum(block.mixer.state_bytes(length) for block in self.blocks)
+        return sum(block.mixer.state_bytes(length) for block in self.stack)
 
 
 def parameters(module: nn.Module) -> int:

@@ -166,7 +166,7 @@ class FittedSequence:
             "backend": f"torch-{self.device}",
         }
         if not self.network.shape.bidirectional and all(
-            block.mixer.streaming != "none" for block in self.network.blocks
+            block.mixer.streaming != "none" for block in self.network.stack
         ):
             known["state_bytes"] = self.network.state_bytes(self.facts.longest)
         return known

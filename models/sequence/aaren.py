@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,7 @@ class QueryAttention(Mixer):
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
         """No token: m = -inf, u = 0, w = 0."""
-        kind = {"device": device, "dtype": state_dtype(dtype)}
+        kind: Any = {"device": device, "dtype": state_dtype(dtype)}
         return {
             "peak": torch.full((batch, self.heads), -torch.inf, **kind),
             "mass": torch.zeros(batch, self.heads, **kind),

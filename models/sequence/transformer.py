@@ -11,7 +11,7 @@ from torch.nn import functional
 from harness.api.errors import UsageError
 from harness.api.registry import model
 from harness.models.sequence._learner import SequenceModel
-from harness.models.sequence._mixer import Mixer, Site, State
+from harness.models.sequence._mixer import Mixer, Site, State, Streaming
 
 # B batch, T new tokens, S all tokens, H heads, D width, E head size
 
@@ -37,7 +37,7 @@ class Transformer(SequenceModel):
 class Attention(Mixer):
     """Attention with a key-value state; the state grows with the length."""
 
-    streaming = "linear"
+    streaming: Streaming = "linear"
 
     def __init__(self, site: Site, heads: int, positions: str, causal: bool) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class DrawnTask(ABC):
 
 def one_hot(target: Any, classes: int) -> NDArray[np.float64]:
     """Scores [K] or [positions, K] that are 1 at the target."""
-    return np.eye(classes)[np.asarray(target, dtype=int)]
+    return np.asarray(np.eye(classes)[np.asarray(target, dtype=int)])
 
 
 def _label(example: Example) -> Label:

@@ -67,4 +67,4 @@ def draw_scene(size: int, arrow: NDArray[np.float64], angle: float, circle: NDAr
         share = np.clip(((rows - start[0]) * along[0] + (columns - start[1]) * along[1]) / (along @ along), 0, 1)
         distance = np.hypot(rows - start[0] - share * along[0], columns - start[1] - share * along[1])
         picture = np.maximum(picture, np.clip(1.2 - distance, 0, 1))
-    return picture
+    return np.asarray(picture)
