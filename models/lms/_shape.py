@@ -179,7 +179,6 @@ def _yarn(
 
     attention = given.get("attention_factor")
     if attention is None:
-        all_dims, one_dim = given.get("mscale_all_dim"), given.get("mscale")
-        both = all_dims and one_dim
-        attention = magnitude(float(one_dim)) / magnitude(float(all_dims)) if both else magnitude(1.0)
+        all_dims, one_dim = float(given.get("mscale_all_dim") or 0), float(given.get("mscale") or 0)
+        attention = magnitude(one_dim) / magnitude(all_dims) if all_dims and one_dim else magnitude(1.0)
     return Rotary(mixed, float(attention))
