@@ -1,0 +1,1 @@
+"""Models that learn to tell classes of time series apart from a few cases."""

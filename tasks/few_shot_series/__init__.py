@@ -1,0 +1,1 @@
+"""Tasks that classify time series from a few labelled cases a class."""
