@@ -42,6 +42,10 @@ def tree_attention(
             f"tree_attention: heads are {max(width, value_width)} wide; the gpu path holds {WIDEST}. "
             "Pass path='reference', or move the tensors to the cpu."
         )
+    if query_BHTD.dtype == torch.float64:
+        raise UsageError(
+            "tree_attention: the gpu path computes in float32; cast the arguments, or pass path='reference'."
+        )
     if not (query_BHTD.numel() and keys):
         return query_BHTD[..., :0].sum(3, keepdim=True) + value_BGSE.sum() * query_BHTD.new_zeros(value_width)
     counts = torch.tensor(lengths or (keys,) * batch, dtype=torch.int32, device=query_BHTD.device)
