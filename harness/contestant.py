@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness import devices
@@ -24,6 +25,7 @@ from harness.api.types import (
 )
 from harness.batching import Pending
 from harness.boundary import ForeignError, foreign
+from harness.fits import FitFolder
 from harness.fitting import fit
 from harness.pairing import Pairing
 from harness.session import Shelf
@@ -51,6 +53,8 @@ class Contestant:
         weights: Mapping[str, str],
         came_up: Callable[[Mapping[str, Any], tuple[str, ...]], None],
         entering: Callable[[str], None],
+        fits: Path | None = None,
+        fresh: bool = False,
     ) -> None:
         self.calls = 0  # door calls so far
         self.timings: list[RequestTiming] = []  # of the last door call, one a request
@@ -58,6 +62,7 @@ class Contestant:
         self._key = (pairing.model_spec, setting.device, setting.dtype, tuple(sorted(weights.items())))
         self._came_up = came_up
         self._entering = entering
+        self._fits, self._fresh = fits, fresh
         self._loaded: Any = None
         self._decoder: Any = pairing.decoder
         self._tally = Tally()
@@ -176,10 +181,23 @@ class Contestant:
         # what is on the shelf belongs to another cell, and would only take up memory
         self._shelf.clear()
         self._entering("fit")
-        meter = self._meter(0)
-        loaded, notes = fit(self._pairing, self._setting, meter)
-        meter.close()
-        self._spend("fit", meter)
+        if self._fits is None:
+            raise HarnessError(f"{self._pairing.model_spec} is a learner, but was given no folder for its fit.")
+        with FitFolder(self._fits, self._setting.announce) as folder:
+            if self._fresh and self._fits not in self._shelf.fits:
+                folder.clear()
+            self._shelf.fits.add(self._fits)
+            cost = folder.cost()
+            meter = self._meter(0)
+            loaded, notes = fit(self._pairing, replace(self._setting, folder=folder.checkpoints), meter)
+            meter.close()
+            if cost is None:
+                self._spend("fit", meter)
+                folder.finished(meter.tally.seconds)
+            else:
+                # the row owes what its training took, whichever run paid for it
+                self._apart["fit"] = self._apart.get("fit", 0.0) + cost
+                self._spend("load", meter)
         return loaded, notes
 
     def _meter(self, requests: int) -> RunMeter:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from harness import devices, environment, results, summary, timing
+from harness import devices, environment, fits, results, summary, timing
 from harness import signature as signatures
 from harness.api.errors import DataError, HarnessError
 from harness.api.protocols import FollowUp, Setting
@@ -19,7 +19,7 @@ from harness.api.types import Example, Failure, Generated, Request, Response, Sc
 from harness.batching import Budget, Pending, answer, batches
 from harness.boundary import ForeignError, foreign
 from harness.contestant import Contestant
-from harness.journal import CHECKPOINTS, MANIFEST, RESULT, Entry, RunFolder, entry_at
+from harness.journal import MANIFEST, RESULT, Entry, RunFolder, entry_at
 from harness.ledger import Ledger
 from harness.pairing import Pairing
 from harness.results import RunResult
@@ -71,11 +71,13 @@ class Evaluation:
         self._device = setting.device
         self._model = Contestant(
             pairing,
-            replace(setting, folder=folder.path / CHECKPOINTS),
+            setting,
             shelf,
             signature["weights"],
             self._came_up,
             self._draw,
+            fits=fits.folder_of(session.out, signature, pairing.fit_code or {}) if pairing.learns else None,
+            fresh=session.fresh or bool(signatures.unknown_parts(signature)),
         )
         self._ledger = Ledger(pairing.metrics)
         self._unscored: dict[str, int] = {}  # id -> offset of an entry whose metrics failed in an earlier session

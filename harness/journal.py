@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,6 @@ MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 RESULT = "result.json"
 LOCK = "lock"
-CHECKPOINTS = "checkpoints"
 
 _HEAD = b'{"crc32":"'
 _MIDDLE = b'","entry":'
@@ -91,8 +89,6 @@ class RunFolder:
         try:
             for name in (RESULT, JOURNAL, MANIFEST):
                 (self.path / name).unlink(missing_ok=True)
-            if (self.path / CHECKPOINTS).exists():
-                shutil.rmtree(self.path / CHECKPOINTS)
         except OSError as problem:
             raise _unwritable(self.path, problem) from problem
 

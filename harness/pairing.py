@@ -32,6 +32,7 @@ class Pairing:
     task_version: int = 1
     learns: bool = False
     code: Mapping[str, str] | None = None  # digests of their source, by role
+    fit_code: Mapping[str, str] | None = None  # those of task and learner alone
 
     @property
     def title(self) -> str:
@@ -67,6 +68,7 @@ def introduce(cell: Cell) -> Pairing:
         task_version=int(task_card.facts.get("version", 1)),
         learns=bool(model_card.facts.get("learns")),
         code={role: signatures.code_digest(names) for role, names in modules.items()},
+        fit_code={name: signatures.code_digest([name]) for name in (task_card.module, model_card.module)},
     )
 
 

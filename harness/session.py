@@ -58,6 +58,7 @@ class Shelf:
     key: Any = None
     loaded: Any = None
     warm: set[str] = field(default_factory=set)  # doors that have been warmed up
+    fits: set[Path] = field(default_factory=set)  # fits that this command has made or used
 
     def clear(self) -> None:
         """Take the model down, so that its memory is free before the next one comes up."""

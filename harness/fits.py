@@ -1,0 +1,85 @@
+"""Where does a fit live? In one folder for all runs that need the same one, whatever their decoder, split or limit."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from harness import signature as signatures
+from harness.api.errors import HarnessError
+from harness.cache import write_whole
+
+FITS = "fits"  # beside the runs of one --out
+DONE = "fit.json"
+LOCK = "lock"
+
+# the parts of a run's signature that cannot change trained weights
+OTHER = ("data", "split", "limit", "metrics", "decoder", "decoder_weights", "code")
+
+
+def folder_of(out: Path, signature: Mapping[str, Any], code: Mapping[str, str]) -> Path:
+    """`out/fits/<digest>` of what decides the weights: task, training data, model, budget, seed, device and source.
+
+    `code` holds the digests of the sources of task and learner alone.
+    """
+    decides = {name: value for name, value in signature.items() if name not in OTHER}
+    return out / FITS / signatures.digest({**decides, "code": dict(code)})
+
+
+class FitFolder:
+    """A fit's checkpoints and what it cost, held by one process at a time. Use as a context manager.
+
+    Another process that needs the same fit waits for it, and then finds it done.
+    """
+
+    def __init__(self, path: Path, announce: Callable[[str], None]) -> None:
+        self.path = path
+        self._announce = announce
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / LOCK, "w", encoding="ascii")
+        except OSError as problem:
+            raise HarnessError(f"cannot write in {self.path}: {problem}.") from problem
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._announce(f"another process is fitting the same model in {self.path}; waiting for it")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The learner's own folder."""
+        return self.path / "checkpoints"
+
+    def clear(self) -> None:
+        """Forget the fit, so that it is made anew."""
+        (self.path / DONE).unlink(missing_ok=True)
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+
+    def cost(self) -> float | None:
+        """Seconds that a finished fit took, or None when there is none."""
+        try:
+            return float(json.loads((self.path / DONE).read_text(encoding="utf-8"))["seconds"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def finished(self, seconds: float) -> None:
+        """Write down what the fit took."""
+        write_whole(self.path / DONE, json.dumps({"seconds": seconds}) + "\n")

@@ -1,0 +1,1 @@
+"""Tasks that ask for the same sentence in another language."""
