@@ -170,9 +170,9 @@ def test_blimp(
         f"lm-eval median {np.median(np.abs(single - double)):.1e} max {np.abs(single - double).max():.1e}"
     )
     assert accuracy == pytest.approx(expected, abs=SCORE_TOLERANCE)
-    # ill-conditioned sentences: both are as far from the exact value as float32 puts them
+    # a sentence's total gathers one error a token: beyond the tolerance, nobody may be far from the exact value
     assert (np.abs(totals - double)[over] <= 4 * np.abs(single - double)[over]).all()
-    assert over.mean() < 0.05
+    assert np.median(np.abs(totals - double)) <= max(np.median(np.abs(single - double)), LOGPROB_TOLERANCE / 10)
 
 
 @pytest.mark.parametrize("window", [64, 512])
