@@ -1,58 +1,102 @@
-"""publish: write a markdown leaderboard from finished runs, one table a task."""
+"""publish: turn finished runs into records, and records into leaderboards: markdown, a static page and plots."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness import outcomes, results
-from harness.api.errors import UsageError
-from harness.cache import write_whole
+from harness.api.errors import DataError, UsageError
 from harness.journal import RESULT
-from harness.planning import Cell
-from harness.runner import Finished, Outcome
 from harness.terminal import say
 
-BEGIN, END = "<!-- leaderboard: begin -->", "<!-- leaderboard: end -->"
+if TYPE_CHECKING:
+    from harness.boards.records import Shelf
+
+# `<!-- leaderboard: begin TASK TASK -->` names the tasks whose tables stand there
+BEGIN = re.compile(r"<!-- leaderboard: begin(?P<tasks>( [^\s>]+)*) -->")
+END = "<!-- leaderboard: end -->"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders at or below which finished runs lie")
     parser.add_argument(
-        "runs", nargs="*", type=Path, default=[Path("runs")], help="folders below which runs lie (runs)"
+        "--records", type=Path, metavar="FOLDER", help="where records are kept (OUT/records); they are never edited"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/leaderboard.md"), help="the file to write")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="write between the markers of this file instead")
+    parser.add_argument(
+        "--out", type=Path, default=Path("leaderboards"), metavar="FOLDER", help="where pages go (leaderboards)"
+    )
+    parser.add_argument("--into", type=Path, metavar="FILE", help="write some tables between the markers of FILE too")
+    parser.add_argument("--quote", action="store_true", help="show the texts of data sets in samples; mind the licence")
+    parser.add_argument("--strict", action="store_true", help="fail when a cell is missing")
     parser.set_defaults(execute=execute)
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Collect every finished run, and write the tables; the same runs give the same bytes."""
-    files = sorted({file for folder in options.runs for file in _results(folder)})
-    if not files:
-        raise UsageError(f"no finished run lies below {', '.join(map(str, options.runs))}.")
-    done = []
-    for file in files:
-        result = results.load(file)
-        cell = Cell(result.task, result.model, result.decoder, seed=result.signature["seed"])
-        done.append(Outcome(cell, Finished(result, file.parent)))
-    done.sort(key=lambda outcome: (outcome.cell.task, outcome.cell.model, outcome.cell.decoder or ""))
-    if options.into is None:
-        write_whole(options.out, outcomes.as_markdown(done))
-    else:
-        write_whole(options.into, between(options.into.read_text(encoding="utf-8"), outcomes.as_tables(done)))
-    say(f"{len(done)} runs: {options.into or options.out}")
-    return 0
+    """Add the runs' records, then write every page; the same records give the same bytes.
+
+    Fails (1) when a record cannot be read, or with --strict when a model that could answer a family's task has not.
+    """
+    from harness.boards import excerpts, records, site
+
+    folder = options.records or options.out / site.RECORDS
+    added = 0
+    for run in _runs(options.runs):
+        added += records.add(excerpts.record_of(run, options.quote), folder)
+    if not folder.is_dir():
+        raise UsageError(f"no records at {folder}; name the runs to publish, or give --records.")
+    shelf = records.load_all(folder)
+    if not shelf.records and not shelf.problems:
+        raise UsageError(f"{folder} holds no record; name the runs to publish.")
+    files = site.build(shelf)
+    site.write(files, options.out)
+    if options.into is not None:
+        into(options.into, shelf, options.out)
+    for problem in shelf.problems:
+        say(f"left out: {problem}")
+    missing = _missing(shelf) if options.strict else []
+    for cell in missing:
+        say(f"missing: {cell}")
+    say(f"{added} records added, {len(shelf.records)} in all: {options.out / 'README.md'}")
+    return 1 if shelf.problems or missing else 0
 
 
-def between(page: str, tables: str) -> str:
+def into(file: Path, shelf: Shelf, out: Path) -> None:
+    """Replace what stands between the markers of a file by the tables that its first marker names."""
+    from harness.boards import markdown
+    from harness.boards.tables import boards
+    from harness.cache import write_whole
+
+    page = file.read_text(encoding="utf-8")
+    where = Path(os.path.relpath(out, file.parent)).as_posix()
+    write_whole(file, between(page, lambda tasks: markdown.extract(boards(shelf.current), tasks, where)))
+
+
+def between(page: str, tables: Callable[[Sequence[str]], str]) -> str:
     """The page with what stands between its two markers replaced; UsageError when they are not there once each."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise UsageError(f"--into needs a file that holds {BEGIN} and, below it, {END}, once each.")
-    return f"{page.partition(BEGIN)[0]}{BEGIN}\n\n{tables}\n\n{END}{page.partition(END)[2]}"
+    begins = list(BEGIN.finditer(page))
+    if len(begins) != 1 or page.count(END) != 1 or begins[0].end() > page.index(END):
+        raise UsageError(f"--into needs a file that holds <!-- leaderboard: begin TASK ... --> and, below it, {END}.")
+    text = tables(begins[0]["tasks"].split())
+    return f"{page[: begins[0].end()]}\n\n{text}\n\n{page[page.index(END) :]}"
 
 
-def _results(folder: Path) -> list[Path]:
-    if not folder.exists():
-        raise UsageError(f"{folder} does not exist.")
-    return [folder] if folder.is_file() else list(folder.rglob(RESULT))
+def _missing(shelf: Shelf) -> list[str]:
+    from harness.boards.tables import boards, families, matrix
+
+    groups = families(boards(shelf.current)).values()
+    return [f"{name} on {task}" for group in groups for name, task in matrix(group).missing]
+
+
+def _runs(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        if not folder.exists():
+            raise UsageError(f"{folder} does not exist.")
+        found = sorted(file.parent for file in folder.rglob(RESULT))
+        if not found:
+            raise DataError(f"no finished run lies at or below {folder}.")
+        yield from found

@@ -1,0 +1,174 @@
+"""How does a board read as markdown? Tables whose cells can neither end them nor become markup; pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from harness.boards.records import Record, Shelf, path_of
+from harness.boards.rows import command, shown, three
+from harness.boards.tables import Board, Matrix
+from harness.terminal import plain
+
+HEADERS = (
+    "rank", "model", "metric", "value", "95% interval", "same as", "n", "failed", "tokens/s", "examples/s", "p50 s",
+    "p99 s", "memory", "parameters", "state", "joules", "device", "budget", "as greedy", "date", "signature",
+)  # fmt: skip
+SHORT = ("rank", "model", "metric", "value", "95% interval", "same as", "n", "examples/s", "memory", "device")
+RIGHT = frozenset(HEADERS) - {"model", "metric", "95% interval", "same as", "device", "budget", "date", "signature"}
+LEGEND = (
+    "Rows that share a letter under *same as* cannot be told apart by a paired bootstrap on the same examples "
+    "(Holm over all pairs, 5%); *rank* is one more than the number of rows that are surely better. Speeds count only "
+    "beside rows of the same device; † marks those taken while other work ran on the machine, so that they are a "
+    "lower bound. *as greedy* is how many of a decoder's answers equal greedy decoding's. An empty cell is not known."
+)
+GENERATED = "<!-- written by `harness publish` from leaderboards/records; a change by hand fails the tests -->"
+
+
+def family_page(family: str, boards: Sequence[Board], matrix: Matrix, plots: Mapping[str, str]) -> str:
+    """A family's page: pictures, contestants against tasks, and one table a protocol with the commands behind it.
+
+    `plots` maps a picture's file name to what it shows.
+    """
+    parts = [GENERATED, f"# {inert(family)}", LEGEND]
+    parts += [f"![{inert(what)}](plots/{quote(name)})" for name, what in plots.items()]
+    if len(matrix.boards) > 1:
+        parts += ["## All tasks", overview(matrix)]
+    for task in dict.fromkeys(board.task for board in boards):
+        parts.append(f"## {inert(task)}")
+        for board in boards:
+            if board.task == task:
+                parts += [f"{inert(board.caption[:1].upper() + board.caption[1:])}.", table(board), commands(board)]
+    return "\n\n".join(parts) + "\n"
+
+
+def index_page(pages: Mapping[str, Sequence[Board]], matrices: Mapping[str, Matrix], shelf: Shelf, picture: str) -> str:
+    """`leaderboards/README.md`: the picture, the families, what is missing and what was left out."""
+    parts = [GENERATED, "# Leaderboards"]
+    if picture:
+        parts.append(f"![Quality against speed](plots/{picture})")
+    parts += [
+        "Every number is a function of the [records](records); `harness publish` writes these pages, the plots and the "
+        "[sortable page](site/index.html) from them.",
+        LEGEND,
+    ]
+    lines = [
+        {
+            "family": f"[{inert(family)}]({quote(family)}.md)",
+            "tasks": str(len({board.task for board in boards})),
+            "tables": str(len(boards)),
+            "rows": str(sum(len(board.rows) for board in boards)),
+            "contestants": str(len(matrices[family].contestants)),
+            "missing": str(len(matrices[family].missing)),
+        }
+        for family, boards in pages.items()
+    ]
+    parts.append(_table(lines, ("family", "tasks", "tables", "rows", "contestants", "missing")))
+    for family, matrix in matrices.items():
+        if len(matrix.boards) > 1:
+            parts += [f"## {inert(family)}", overview(matrix)]
+    older = [record for record in shelf.records if record.superseded_by]
+    if older:
+        parts += ["## Superseded records", "Kept as they were; the newest record of a cell is the one in its table."]
+        parts.append("\n".join(_older(record) for record in older))
+    if shelf.problems:
+        parts += ["## Records left out", "\n".join(f"- {inert(problem)}" for problem in shelf.problems)]
+    return "\n\n".join(parts) + "\n"
+
+
+def extract(boards: Sequence[Board], tasks: Sequence[str], folder: str) -> str:
+    """The tables of some tasks in few columns, for another page; `folder` is where the leaderboards lie from there."""
+    parts = []
+    for task in tasks:
+        found = [board for board in boards if board.task == task]
+        if found:
+            # the table with most rows stands for the task
+            board = max(found, key=lambda board: (len(board.rows), max(row.n for row in board.rows), board.caption))
+            link = f"[{inert(board.family)}]({folder}/{quote(board.family)}.md)"
+            parts.append(f"### {inert(task)}\n\n{table(board, SHORT)}\n\n{inert(board.caption)}; more in {link}.")
+    return "\n\n".join(parts)
+
+
+def table(board: Board, headers: Sequence[str] = HEADERS) -> str:
+    """One board; columns that are empty throughout are left out, and signatures link to their records."""
+    lines = []
+    for row, record in zip(board.rows, board.records, strict=True):
+        cells = {name: inert(text) for name, text in shown(row).items()}
+        cells["signature"] = f"[{cells['signature']}](records/{quote(path_of(record).as_posix())})"
+        lines.append(cells)
+    return _table(lines, [header for header in headers if any(line[header] for line in lines)])
+
+
+def commands(board: Board) -> str:
+    """How each row was made, folded away."""
+    told = [
+        f"{row.digest}  {plain(command(record.result))}"
+        for row, record in zip(board.rows, board.records, strict=True)
+        if not record.imported
+    ]
+    if not told:
+        return ""
+    longest = max((len(run) for line in told for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join(["<details><summary>Commands</summary>", "", f"{fence}text", *told, fence, "", "</details>"])
+
+
+def overview(matrix: Matrix) -> str:
+    """Contestants against tasks; a mean rank only where no task is missing."""
+    lines = []
+    for name in sorted(matrix.contestants, key=lambda name: (matrix.mean_ranks.get(name, float("inf")), name)):
+        line = {"contestant": inert(name)}
+        known = 0
+        for place, board in enumerate(matrix.boards):
+            row = matrix.cells.get((name, place))
+            line[board.task] = "n/a" if (name, place) in matrix.impossible else "missing"
+            if row is not None:
+                known += row.value is not None
+                line[board.task] = inert(shown(row)["value"]) + (f" ({row.rank})" if row.rank else "")
+        mean = matrix.mean_ranks.get(name)
+        line["mean rank"] = f"{mean:.2f}" if mean is not None else f"none ({known} of {len(matrix.boards)} tasks)"
+        lines.append(line)
+    tasks = [board.task for board in matrix.boards]
+    heads = {board.task: f"{board.task} {_arrow(board)}" for board in matrix.boards}
+    note = ""
+    if matrix.ranking is not None:
+        friedman = three(matrix.ranking.friedman_p) if matrix.ranking.friedman_p == matrix.ranking.friedman_p else ""
+        tested = f" Friedman's test over them: p = {friedman}." if friedman else ""
+        note = (
+            f"\n\nMean ranks are among the {len(matrix.complete)} contestants with every task "
+            f"(in brackets: the rank within the task's own table).{tested}"
+        )
+    return _table(lines, ["contestant", *tasks, "mean rank"], {task: inert(heads[task]) for task in tasks}) + note
+
+
+def inert(text: object) -> str:
+    """Names and answers are data: nothing in them ends a cell or is read as markup."""
+    safe = plain(str(text))
+    return re.sub(
+        r"[\\`*<>|&~$]|[\[\]](?=[(\[:])|\[(?=[^\]]*\][(\[:])|(?<!\w)_|_(?!\w)|(?<=://)|(?<=www)\.",
+        lambda sign: f"&#{ord(sign.group())};" if sign.group() else "&#8203;",
+        safe,
+    )
+
+
+def _table(lines: Sequence[Mapping[str, str]], headers: Sequence[str], heads: Mapping[str, str] | None = None) -> str:
+    from tabulate import tabulate
+
+    body = [[line[header] for header in headers] for line in lines]
+    sides = ["right" if header in RIGHT else "left" for header in headers]
+    titles = [(heads or {}).get(header, header) for header in headers]
+    return str(
+        tabulate(body, headers=titles, tablefmt="github", colalign=sides if body else None, disable_numparse=True)
+    )
+
+
+def _older(record: Record) -> str:
+    result = record.result
+    name = " + ".join(part for part in (result.model, result.decoder) if part)
+    path = quote(path_of(record).as_posix())
+    return f"- {inert(result.task)}, {inert(name)}: [{inert(result.digest)}](records/{path}) by {record.superseded_by}"
+
+
+def _arrow(board: Board) -> str:
+    return "↑" if board.rows and board.rows[0].higher_is_better else "↓"

@@ -1,0 +1,69 @@
+"""What files make up the leaderboards, and what is in each? Path to text, a pure function of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.boards import markdown, page
+from harness.boards.records import Shelf
+from harness.boards.tables import Board, boards, families, matrix
+from harness.cache import write_whole
+from harness.pairing import file_name
+from harness.plots import costs, critical_difference, curves, lengths, quality_speed, wins
+
+RECORDS = "records"
+# what is drawn for a family, beside its critical-difference diagram
+PICTURES: dict[str, tuple[str, Callable[[Sequence[Board]], str]]] = {
+    "quality-speed": ("Quality against speed", quality_speed.draw),
+    "lengths": ("Quality by length", lengths.draw),
+    "costs": ("Cost against length", costs.draw),
+    "curves": ("Training curves", curves.draw),
+    "wins": ("Examples won, tied and lost by the best row", wins.draw),
+}
+# generated files below the leaderboards' folder; those that are no longer made are taken away
+OWNED = ("*.md", "plots/*.svg", "site/*.html", "site/runs/*.js")
+MARK = "written by `harness publish`"  # in every generated file, so that nobody's own file is ever taken away
+
+
+def build(shelf: Shelf) -> dict[str, str]:
+    """Relative path -> text of every page, plot and data file."""
+    found = boards(shelf.current)
+    pages = families(found)
+    names = {family: file_name(family) for family in pages}
+    matrices = {family: matrix(group) for family, group in pages.items()}
+    files: dict[str, str] = {}
+    for family, group in pages.items():
+        drawn = {
+            f"{names[family]}-{name}.svg": (what, text)
+            for name, (what, draw) in PICTURES.items()
+            if (text := draw(group))
+        }
+        diagram = critical_difference.draw(matrices[family])
+        if diagram:
+            drawn[f"{names[family]}-critical-difference.svg"] = ("Critical-difference diagram", diagram)
+        files |= {f"plots/{name}": text for name, (_, text) in drawn.items()}
+        told = {name: what for name, (what, _) in drawn.items()}
+        files[f"{names[family]}.md"] = markdown.family_page(family, group, matrices[family], told)
+    picture = quality_speed.draw(found)
+    if picture:
+        files["plots/quality-speed.svg"] = picture
+    renamed = {names[family]: group for family, group in pages.items()}
+    by_name = {names[family]: found for family, found in matrices.items()}
+    files["README.md"] = markdown.index_page(renamed, by_name, shelf, "quality-speed.svg" if picture else "")
+    return files | page.build(found, shelf)
+
+
+def write(files: dict[str, str], folder: Path) -> None:
+    """Put the files there, and take away generated ones that are no longer made."""
+    for pattern in OWNED:
+        for old in folder.glob(pattern):
+            made_here = MARK in old.read_text(encoding="utf-8", errors="replace")
+            if made_here and old.relative_to(folder).as_posix() not in files:
+                old.unlink()
+    for name, text in files.items():
+        target = folder / name
+        # an unchanged file keeps its time, so that nothing is built again for nothing
+        if not target.exists() or target.read_bytes() != text.encode():
+            write_whole(target, text)
+            target.chmod(0o644)
