@@ -62,7 +62,7 @@ CONTROL, USER_DEFINED = 3, 4  # token types
 
 def folder_of(path: Path) -> Path:
     """The cached model folder of a GGUF file, converted on first use; DataError when the file is cut short."""
-    target = _cache_root() / "gguf" / f"{path.stem}-{digest(path)[:16]}-{REVISION}"
+    target = cache_root() / "gguf" / f"{path.stem}-{digest(path)[:16]}-{REVISION}"
     if target.is_dir():
         return target
     try:
@@ -216,7 +216,7 @@ def _write_foreign_tokenizer(path: Path, folder: Path) -> None:
     AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True).save_pretrained(folder)
 
 
-def _cache_root() -> Path:
+def cache_root() -> Path:
     chosen = os.environ.get("HARNESS_CACHE")
     if chosen:
         return Path(chosen).expanduser()
