@@ -28,6 +28,7 @@ SPECS: dict[str, str] = {
     "long_range/image": "long_range/image:source=digits",
     "long_range/pathx": "long_range/pathx:train=10,validation=10,test=100",
     "long_range/retrieval": "long_range/retrieval:path=absent",
+    "translation/parallel": "translation/parallel:folder=absent",
 }
 REQUESTS = (types.Generate, types.Score, types.Embed, types.Label, types.Forecast, types.Measure)
 

@@ -1,0 +1,1 @@
+"""Summarisers that repeat sentences of the source."""

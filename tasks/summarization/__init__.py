@@ -1,0 +1,1 @@
+"""Tasks that ask for the gist of a text."""
