@@ -1,0 +1,120 @@
+"""What does a paper's appendix say of some runs? Protocol, results with intervals, signatures, commands, LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from harness.api import registry
+from harness.api.errors import HarnessError
+from harness.boards import markdown
+from harness.boards.markdown import inert
+from harness.boards.ranking import COMPARED, DRAWS, LEVEL
+from harness.boards.records import Record
+from harness.boards.rows import Row, command, shown
+from harness.boards.tables import Board, boards
+from harness.terminal import plain
+
+COLUMNS = (
+    "rank",
+    "model",
+    "metric",
+    "value",
+    "95% interval",
+    "same as",
+    "n",
+    "failed",
+    "tokens/s",
+    "examples/s",
+    "memory",
+)
+FACTS = (("Paper", "paper"), ("Licence", "licence"), ("Differs from the paper", "differs"))
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$^\dagger$", "–": "--",
+}  # fmt: skip
+
+
+def write(records: Sequence[Record]) -> str:
+    """The page as markdown; the same records give the same bytes in any order."""
+    found = boards(records)
+    parts = ["# Evaluation protocol and results", _protocol(records)]
+    for board in found:
+        parts += [f"## {inert(board.task)}", _about(board), markdown.table(board, COLUMNS), _latex(board)]
+    parts += ["## Signatures", _signatures(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _protocol(records: Sequence[Record]) -> str:
+    results = [record.result for record in records]
+    versions = sorted({str(result.signature.get("harness")) for result in results})
+    machines = sorted({str(result.environment.get("cpu") or "an unnamed machine") for result in results})
+    dates = sorted(str(result.environment.get("date", ""))[:10] for result in results)
+    seeds = sorted({str(result.signature["seed"]) for result in results})
+    failed = sum(result.failed for result in results)
+    return (
+        f"{len(results)} runs with seqharness {', '.join(versions)} between {dates[0]} and {dates[-1]} on "
+        f"{', '.join(inert(machine) for machine in machines)}; seeds {', '.join(seeds)}. Intervals are 95% percentile "
+        "bootstrap intervals over examples (over clusters where examples are not independent; Wilson's where a "
+        f"proportion is near its end). Rows of one table that share a letter are not separated at {LEVEL:.0%} by a "
+        f"paired bootstrap ({DRAWS:,} resamples on the same examples, normal approximation) with Holm's correction "
+        f"over all pairs of the best {COMPARED}. {failed:,} of {sum(result.examples for result in results):,} examples "
+        "failed; they are counted and never scored. Speeds are over the time inside the model and hold for the named "
+        "machine; † marks those taken while other work ran on it."
+    )
+
+
+def _about(board: Board) -> str:
+    try:
+        facts = registry.card("task", registry.parse(board.task)[0]).facts
+    except HarnessError:
+        # a task from elsewhere has no card here
+        facts = {}
+    told = [f"{inert(board.caption[:1].upper() + board.caption[1:])}."]
+    told += [f"{name}: {inert(facts[key]).rstrip('.')}." for name, key in FACTS if facts.get(key)]
+    metrics = next((record.result.signature.get("metrics") or {} for record in board.records), {})
+    told.append(
+        "Metrics: " + "; ".join(f"`{plain(str(value)).replace('`', chr(39))}`" for value in metrics.values()) + "."
+    )
+    return " ".join(told)
+
+
+def _latex(board: Board) -> str:
+    rows = [_latex_row(row) for row in board.rows]
+    metric = latex(shown(board.rows[0])["metric"])
+    lines = [
+        "```latex",
+        r"\begin{tabular}{rllrr}",
+        r"\toprule",
+        rf"Rank & Model & & {metric} (95\% interval) & Examples/s \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        "```",
+    ]
+    return "\n".join(lines)
+
+
+def _latex_row(row: Row) -> str:
+    cells = shown(row)
+    value = " ".join(part for part in (cells["value"], cells["95% interval"]) if part)
+    return (
+        " & ".join(latex(cell) for cell in (cells["rank"], cells["model"], row.letters, value, cells["examples/s"]))
+        + r" \\"
+    )
+
+
+def latex(text: str) -> str:
+    """Text that LaTeX sets as it stands."""
+    return "".join(LATEX.get(letter, letter) for letter in re.sub("`", "'", plain(text)))
+
+
+def _signatures(found: Sequence[Board]) -> str:
+    told = [
+        f"{row.digest}  {plain(command(record.result))}".replace("`", "'")
+        for board in found
+        for row, record in zip(board.rows, board.records, strict=True)
+    ]
+    return "\n".join(["```text", *told, "```"])

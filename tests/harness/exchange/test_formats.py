@@ -1,0 +1,171 @@
+"""What we write is read by the programs whose format it is, and what lm-eval wrote stands marked beside ours."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.api.errors import DataError
+from harness.boards import records
+from harness.exchange import every_eval_ever, flat, hub, lm_eval, mteb
+
+sys.path.append(str(Path(__file__).parents[1] / "boards"))
+from shelves import ODD, answers, record, result, valueless
+
+ONE = result(answers(7, 3), "a" * 16)
+OTHER = result(answers(6, 4), "b" * 16, task="recall/noun_list")
+
+
+def test_lm_eval_has_a_place_for_every_key_that_is_written():
+    schema = pytest.importorskip("lm_eval.result_schema")
+    written = json.loads(lm_eval.export([ONE, OTHER]))
+    assert set(written) <= set(schema.EvalResults.__annotations__)
+    assert set(written["config"]) <= set(schema._EvalConfig.__annotations__)
+    assert set(written["n-samples"]["recall/noun_list"]) == set(schema._SampleCount.__annotations__)
+
+
+def test_lm_eval_prints_its_table_of_what_is_written():
+    utils = pytest.importorskip("lm_eval.utils")
+    table = utils.make_table(json.loads(lm_eval.export([ONE])))
+    assert "key_found" in table
+    assert "0.7" in table
+
+
+def test_what_was_exported_comes_back_with_its_numbers_marked_as_imported():
+    (back,) = lm_eval.read(lm_eval.export([ONE]), {})
+    assert back.imported
+    assert back.result.task == "lm-eval/long_context/passkey"
+    found = back.result.metrics["key_found"]
+    assert (found.value, found.n, found.higher_is_better) == (0.7, 10, True)
+
+
+def test_an_imported_row_takes_our_task_and_shows_our_headline():
+    numbers = {"other,none": 0.1, "key_found,none": 0.5, "key_found_stderr,none": 0.01}
+    counts = {"pass": {"original": 100, "effective": 100}}
+    text = json.dumps({"results": {"pass": numbers}, "n-samples": counts, "model_name": "their/model"})
+    (back,) = lm_eval.read(text, {"long_context/passkey": "pass"})
+    assert (back.result.task, back.result.model, back.result.headline) == (
+        "long_context/passkey",
+        "their/model",
+        "key_found",
+    )
+    assert back.result.metrics["key_found"].low == pytest.approx(0.5 - 1.959964 * 0.01)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"results": 3}'])
+def test_a_file_that_is_not_lm_evals_is_refused(text):
+    with pytest.raises(DataError, match="no lm-eval results file"):
+        lm_eval.read(text, {})
+
+
+def test_a_name_that_the_file_lacks_is_told_with_those_it_has():
+    with pytest.raises(DataError, match="no task absent; it has long_context/passkey"):
+        lm_eval.read(lm_eval.export([ONE]), {"recall/noun_list": "absent"})
+
+
+def test_a_metric_without_a_number_is_not_imported():
+    assert lm_eval.read(json.dumps({"results": {"x": {"acc,none": "N/A", "alias": "x"}}}), {}) == []
+
+
+def test_one_lm_eval_file_holds_one_model():
+    with pytest.raises(DataError, match="one model"):
+        lm_eval.export([ONE, result(answers(7, 3), model="lms/other")])
+
+
+def test_mteb_reads_what_is_written_for_it():
+    written = json.loads(mteb.export([ONE]))
+    assert written["scores"]["test"][0]["main_score"] == 0.7
+    module = pytest.importorskip("mteb.results.task_result")
+    read = module.TaskResult.model_validate(written)
+    assert read.scores["test"][0]["main_score"] == 0.7
+
+
+def test_a_run_without_a_value_has_no_main_score():
+    with pytest.raises(DataError, match="main score"):
+        mteb.export([valueless(record(answers(7, 3)), math.nan).result])
+
+
+def test_the_hub_reads_eval_results_and_the_model_index():
+    cards = pytest.importorskip("huggingface_hub.repocard_data")
+    (entry,) = pytest.importorskip("huggingface_hub._eval_results").parse_eval_result_entries(
+        json.loads(hub.eval_results([ONE]))
+    )
+    assert (entry.value, entry.task_id) == (0.7, "long_context/passkey")
+    name, found = cards.model_index_to_eval_results(json.loads(hub.model_index([ONE, OTHER]))["model-index"])
+    assert name == "lms/ngram"
+    assert [item.metric_value for item in found] == [0.7, 0.6]
+
+
+def test_every_eval_ever_is_told_all_that_it_requires():
+    written = json.loads(every_eval_ever.export([ONE]))
+    assert {"schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "model_info", "eval_library",
+            "evaluation_results"} <= set(written)  # fmt: skip
+    (found,) = written["evaluation_results"]
+    assert found["score_details"]["score"] == 0.7
+    assert (found["metric_config"]["min_score"], found["metric_config"]["max_score"]) == (0, 1)
+
+
+def test_csv_keeps_names_with_commas_quotes_and_line_ends():
+    odd = result(answers(7, 3), model=ODD + ',"')
+    (line,) = csv.DictReader(io.StringIO(flat.as_csv([odd]), newline=""))
+    assert line["model"] == ODD + ',"'
+    assert float(line["value"]) == 0.7
+
+
+def test_parquet_holds_the_same_lines_as_csv(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    flat.write_parquet([ONE, valueless(record(answers(7, 3)), math.inf).result], tmp_path / "x.parquet")
+    table = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [line["value"] for line in table] == [0.7, None]
+    assert list(table[0]) == list(flat.HEADERS)
+
+
+@pytest.mark.parametrize(
+    "kind", ["lm-eval", "mteb", "eval-results", "model-index", "every-eval-ever", "csv", "parquet"]
+)
+def test_every_format_is_written_by_the_verb(kind, tmp_path):
+    records.add(record(answers(7, 3), "a" * 16), tmp_path / "records")
+    file = next((tmp_path / "records").rglob("*.json"))
+    assert cli.main(["export", "--format", kind, "--out", str(tmp_path / "out"), str(file)]) == 0
+    assert (tmp_path / "out").stat().st_size > 100
+
+
+def test_imported_rows_are_published_beside_ours_by_the_verbs(tmp_path):
+    folder = tmp_path / "records"
+    records.add(record(answers(7, 3), "a" * 16), folder)
+    (tmp_path / "results.json").write_text(lm_eval.export([result(answers(9, 1), "c" * 16, model="their/model")]))
+    name = "long_context/passkey=long_context/passkey"
+    assert cli.main(["import", str(tmp_path / "results.json"), "--as", name, "--records", str(folder)]) == 0
+    assert cli.main(["publish", "--records", str(folder), "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "long_context.md").read_text()
+    assert "their/model (imported from lm-eval)" in page
+
+
+def test_a_report_says_how_sets_tables_and_escapes_latex(tmp_path, capsys):
+    folder = tmp_path / "records"
+    for made in (record(answers(70, 30), "a" * 16), record(answers(20, 80), "b" * 16, model="lms/under_score")):
+        records.add(made, folder)
+    files = [str(file) for file in sorted(folder.rglob("*.json"))]
+    assert cli.main(["report", *files]) == 0
+    page = capsys.readouterr().out
+    assert r"2 & lms/under\_score & b & 0.2" in page
+    assert "a" * 16 + "  harness run --task long_context/passkey" in page
+    assert "95% percentile bootstrap intervals" in page
+
+
+def test_a_report_of_hostile_names_stays_one_table():
+    from harness.boards import appendix
+
+    odd = record(answers(7, 3), model=ODD)
+    page = appendix.write([odd, replace(odd, result=replace(odd.result, digest="e" * 16))])
+    assert "<script" not in page.replace("```", "") or "\n```text" in page
+    for line in page.split("```latex")[1].split("```")[0].splitlines():
+        assert "<" not in line
