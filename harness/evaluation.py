@@ -85,6 +85,7 @@ class Evaluation:
         self._budget = Budget(session.batch_tokens, session.batch_requests)
         self._resumed = 0  # examples finished in earlier sessions
         self._total = pairing.cell.limit  # examples, an upper bound until the stream has ended
+        timing.reset_peak_resident()
         self._energy = timing.EnergyProbe(setting.device)
         self._began = self._marked = timing.clock()
         self._drawn = (0.0, 0.0)  # when progress was last drawn, and what drawing it cost
@@ -180,7 +181,7 @@ class Evaluation:
             self._model.warm_up(pending)
         while pending:
             following: list[Pending] = []
-            for batch in batches(pending, self._budget, self._model.plan):
+            for batch in batches(pending, self._budget, self._model.plan if self._session.batch_requests > 1 else None):
                 for part, responses in answer(batch, self._model.ask, self._budget, self._model.free_memory):
                     following += self._take(part, responses)
             pending = following
@@ -316,6 +317,7 @@ class Evaluation:
     def _timings(self) -> dict[str, Any]:
         self._ledger.add_lap(self._lap())
         return timing.report(self._ledger.times) | {
+            "requests_a_batch": self._session.batch_requests,
             "peak_resident_bytes": timing.peak_resident_bytes(),
             "peak_device_bytes": devices.peak_device_bytes(self._device),
             "energy_joules": self._energy.joules(),

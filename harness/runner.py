@@ -76,7 +76,10 @@ def run_pairing(pairing: Pairing, session: Session, shelf: Shelf | None = None) 
         session.announce(f"{pairing.title}: {', '.join(unknown)} cannot be identified, so nothing stored is reused.")
     fresh = session.fresh or bool(unknown)
     stored = None if fresh else _finished(path, signature)
-    if stored is not None:
+    if stored is not None and session.batch_requests == 1 != stored.timings.get("requests_a_batch"):
+        # its scores would do, but it was timed in company and now latencies are asked for
+        fresh = True
+    elif stored is not None:
         session.progress(Progress(cell, "reused", done=stored.examples, total=stored.examples))
         return Finished(stored, path, reused=True)
     with RunFolder(path, session.announce) as folder:

@@ -11,6 +11,8 @@ from typing import Any
 from harness.api.protocols import Sources
 from harness.planning import Cell
 
+BATCH_REQUESTS = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -45,7 +47,7 @@ class Session:
     out: Path = Path("runs")
     fresh: bool = False  # compute again what is finished
     batch_tokens: int = 8192  # padded tokens a batch, as the model's `size` counts them
-    batch_requests: int = 128
+    batch_requests: int = BATCH_REQUESTS  # 1: each request alone, which is what a latency is measured on
     warm_up: bool = True
     announce: Callable[[str], None] = _unheard
     progress: Callable[[Progress], None] = _unwatched

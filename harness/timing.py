@@ -11,7 +11,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+PROCESS = Path("/proc/self")
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
@@ -173,8 +174,19 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
 
 def peak_resident_bytes() -> int:
     """The most memory that this process has held."""
+    if PROCESS.joinpath("status").exists():
+        for line in PROCESS.joinpath("status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def reset_peak_resident() -> None:
+    """Start the peak anew, so that a cell does not inherit the one before it; only Linux can."""
+    if PROCESS.joinpath("clear_refs").exists():
+        with suppress(OSError):
+            PROCESS.joinpath("clear_refs").write_text("5", encoding="ascii")
 
 
 class EnergyProbe:

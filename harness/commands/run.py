@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--budget", default="", metavar="steps=N,...", help="what a learner may spend: steps, seconds, tokens"
     )
     parser.add_argument("--batch-tokens", type=int, default=8192, metavar="N", help="most tokens of a batch (8192)")
+    parser.add_argument("--single", action="store_true", help="one request at a time: latencies as one user sees them")
     parser.add_argument("--own", action="append", default=[], metavar="DATASET=FOLDER", help="use your own files")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (runs)")
     parser.add_argument("--fresh", action="store_true", help="compute again what is finished")
@@ -118,7 +119,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> list[Outcome]:
     from harness import runner, sources
     from harness.commands.fetch import own_folders
     from harness.progress import Display
-    from harness.session import Session
+    from harness.session import BATCH_REQUESTS, Session
 
     with Display(len(plan.cells)) as display:
         session = Session(
@@ -126,6 +127,7 @@ def _run(plan: Plan, options: argparse.Namespace) -> list[Outcome]:
             out=options.out,
             fresh=options.fresh,
             batch_tokens=options.batch_tokens,
+            batch_requests=1 if options.single else BATCH_REQUESTS,
             announce=display.announce,
             progress=display,
         )

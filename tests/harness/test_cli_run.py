@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -256,3 +257,28 @@ def test_a_budget_that_makes_no_sense_is_refused(text: str) -> None:
 def test_the_resuming_command_can_be_pasted() -> None:
     given = ["run", "--task", "a:b=(c d)", "--fresh", "--model", "x"]
     assert resuming(given) == "harness run --task 'a:b=(c d)' --model x"
+
+
+def test_a_stored_run_in_company_is_timed_anew_when_single_latencies_are_asked_for(tmp_path: Path) -> None:
+    line = [
+        "run",
+        "--task",
+        "keyboard/correction",
+        "--model",
+        "keyboard/identity",
+        "--limit",
+        "3",
+        "--out",
+        str(tmp_path),
+    ]
+
+    def timings(*more: str) -> dict[str, Any]:
+        assert cli.main([*line, *more]) == 0
+        (file,) = tmp_path.rglob("result.json")
+        return dict(json.loads(file.read_text())["timings"])
+
+    assert timings()["requests_a_batch"] > 1
+    alone = timings("--single")
+    assert alone["requests_a_batch"] == 1
+    assert timings("--single") == alone
+    assert timings() == alone
