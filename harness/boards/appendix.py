@@ -58,7 +58,7 @@ def _protocol(records: Sequence[Record]) -> str:
         f"{', '.join(inert(machine) for machine in machines)}; seeds {', '.join(seeds)}. Intervals are 95% percentile "
         "bootstrap intervals over examples (over clusters where examples are not independent; Wilson's where a "
         f"proportion is near its end). Rows of one table that share a letter are not separated at {LEVEL:.0%} by a "
-        f"paired bootstrap ({DRAWS:,} resamples on the same examples, normal approximation) with Holm's correction "
+        f"paired bootstrap ({DRAWS:,} resamples on the same examples, Student's law) with Holm's correction "
         f"over all pairs of the best {COMPARED}. {failed:,} of {sum(result.examples for result in results):,} examples "
         "failed; they are counted and never scored. Speeds are over the time inside the model and hold for the named "
         "machine; † marks those taken while other work ran on it."

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import erfc, isclose, isfinite, nan, sqrt
+from math import isclose, isfinite, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,9 +76,10 @@ def standings(group: Sequence[Record]) -> list[Standing]:
 def separated(ranked: Sequence[Record], level: float = LEVEL, draws: int = DRAWS) -> list[tuple[int, int]]:
     """Pairs of rows (the better one first) that a paired bootstrap tells apart, Holm over all pairs.
 
-    All rows are resampled alike, once; p is that of difference / bootstrap standard error under the normal law, since
-    counting resamples could never pass Holm over the pairs of fifty rows. Rows without per-example statistics, or with
-    other examples than the first that has them, are never told apart.
+    All rows are resampled alike, once; p is that of difference / bootstrap standard error under Student's law with
+    U - 1 degrees of freedom for U examples (or clusters), since counting resamples could never pass Holm over the pairs
+    of fifty rows. A difference that is the same in every example has p = 2^(1 - U), that of swapping them. Rows without
+    per-example statistics, or with other examples than the first that has them, are never told apart.
     """
     kept, runs, groups = _aligned(ranked)
     metric = _metric(ranked, kept)
@@ -87,11 +88,10 @@ def separated(ranked: Sequence[Record], level: float = LEVEL, draws: int = DRAWS
     values_KR = resample(metric, runs, groups, draws=draws)
     value_K = np.array([metric.reduce(run) for run in runs])
     spread_KK = _spreads(values_KR)
-    pairs, p_values = [], []
-    for left, right in combinations(range(len(kept)), 2):
-        spread, distance = float(spread_KK[left, right]), abs(float(value_K[left] - value_K[right]))
-        p_values.append(erfc(distance / spread / sqrt(2)) if spread > 0 else float(distance == 0))
-        pairs.append((kept[left], kept[right]))
+    units = len(runs[0]) if groups is None else int(groups.max()) + 1
+    left_P, right_P = np.triu_indices(len(kept), 1)
+    p_values = _student(np.abs(value_K[left_P] - value_K[right_P]), spread_KK[left_P, right_P], units)
+    pairs = [(kept[left], kept[right]) for left, right in zip(left_P.tolist(), right_P.tolist(), strict=True)]
     return [pair for pair, p in zip(pairs, holm(p_values), strict=True) if p < level]
 
 
@@ -126,6 +126,19 @@ class _Mean(MeanMetric):
     def value(self, example: Example, responses: Sequence[Response]) -> float:
         """Never asked: the statistics are there."""
         raise UsageError("stored statistics are not measured again.")
+
+
+def _student(distance_P: Array, spread_P: Array, units: int) -> list[float]:
+    """Two-sided p-values of differences with these bootstrap standard errors."""
+    from scipy.stats import t
+
+    if units < 2:
+        return [1.0] * len(distance_P)
+    # the bootstrap's variance divides by U, not by U - 1
+    error_P = spread_P * sqrt(units / (units - 1))
+    constant_P = np.where(distance_P > 0, 2.0 ** (1 - units), 1.0)
+    ratio_P = np.divide(distance_P, error_P, out=np.zeros_like(distance_P), where=error_P > 0)
+    return [float(p) for p in np.where(error_P > 0, 2 * t.sf(ratio_P, units - 1), constant_P)]
 
 
 def _spreads(values_KR: Array) -> NDArray[np.float64]:

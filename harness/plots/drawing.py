@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from html import escape
+from importlib import metadata
 from math import ceil
 from typing import Any, ParamSpec
 
@@ -88,7 +89,8 @@ def to_svg(figure: Any, title: str, description: str) -> str:
     rest = re.sub(r"(\d\.\d{3})\d+", r"\1", rest)
     rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)
     named = f"<title>{escape(plain(title))}</title><desc>{escape(plain(description))}</desc>"
-    svg = f'<!-- written by `harness publish` -->\n{head} role="img">{named}{DARK}{rest}'
+    made_by = f"<!-- written by `harness publish` with matplotlib {metadata.version('matplotlib')} -->"
+    svg = f'{made_by}\n{head} role="img">{named}{DARK}{rest}'
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 

@@ -100,3 +100,18 @@ def test_a_model_without_a_door_for_the_task_is_impossible_not_missing():
     found = tables.matrix(tables.boards(records))
     assert found.missing == []
     assert found.impossible == {("keyboard/identity", 1)}
+
+
+def test_a_few_examples_cannot_tell_rows_apart_however_clear_they_look():
+    better, worse = answers(4, 0), answers(0, 4)
+    assert ranking.separated([record(better), record(worse)]) == []
+    assert ranking.separated([record(answers(8, 0)), record(answers(0, 8))]) == [(0, 1)]
+
+
+def test_equal_competitors_are_told_apart_in_about_the_promised_share_of_cases():
+    rng = np.random.default_rng(1)
+    false = sum(
+        bool(ranking.separated([record((rng.random((40, 1)) < 0.5) * 1.0) for _ in range(3)], draws=200))
+        for _ in range(200)
+    )
+    assert false / 200 < 0.10
