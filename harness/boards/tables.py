@@ -74,17 +74,22 @@ def families(found: Sequence[Board]) -> dict[str, list[Board]]:
     return grouped
 
 
-def matrix(found: Sequence[Board]) -> Matrix:
-    """Contestants against tasks, one board a task: the one with most rows, else the one with most examples.
-
-    Mean ranks are over contestants that have a value on every board; a mean over unequal sets of tasks is refused.
-    """
+def widest(found: Sequence[Board]) -> tuple[Board, ...]:
+    """One board a task: the one with most rows, else the one with most examples."""
     chosen: dict[str, Board] = {}
     for board in found:
         best = chosen.setdefault(board.task, board)
         if _weight(board) > _weight(best):
             chosen[board.task] = board
-    used = tuple(chosen[task] for task in sorted(chosen))
+    return tuple(chosen[task] for task in sorted(chosen))
+
+
+def matrix(found: Sequence[Board]) -> Matrix:
+    """Contestants against tasks, one board a task.
+
+    Mean ranks are over contestants that have a value on every board; a mean over unequal sets of tasks is refused.
+    """
+    used = widest(found)
     cells: dict[tuple[str, int], Row] = {}
     for place, board in enumerate(used):
         for row in board.rows:

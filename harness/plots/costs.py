@@ -25,7 +25,7 @@ def draw(boards: Sequence[Board]) -> str:
     for (name, lines), axis in zip(chosen.items(), axes, strict=True):
         for place, (contestant, points) in enumerate(sorted(lines.items())):
             length, seconds = np.array(points).T
-            told = f"{label(contestant)}: exponent {exponent(points):.2f}"
+            told = f"{label(contestant, 40)}: exponent {exponent(points):.2f}"
             axis.plot(length, seconds, color=colour(place), marker=mark(place), markersize=4, label=told)
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter("{x:g}")
@@ -41,6 +41,7 @@ def draw(boards: Sequence[Board]) -> str:
 
 def costs(boards: Sequence[Board]) -> dict[str, dict[str, list[tuple[float, float]]]]:
     """Task name -> contestant and machine -> (length, seconds); for tasks whose headline is in seconds."""
+    several = len({row.device for board in boards for row in board.rows}) > 1
     found: dict[str, dict[str, dict[float, float]]] = {}
     for board in boards:
         for row, record in zip(board.rows, board.records, strict=True):
@@ -50,7 +51,7 @@ def costs(boards: Sequence[Board]) -> dict[str, dict[str, list[tuple[float, floa
                 length = next((part.tags[axis] for axis in AXES if axis in part.tags), "")
                 seconds = part.metrics[record.result.headline].value
                 if len(part.tags) == 1 and length.isdigit() and seconds > 0:
-                    key = f"{row.name} ({row.device})" if row.device else row.name
+                    key = f"{row.name} ({row.device})" if several else row.name
                     lines = found.setdefault(board.task.partition(":")[0], {})
                     lines.setdefault(key, {})[float(length)] = seconds
     return {

@@ -15,12 +15,13 @@ from harness.terminal import plain
 
 P = ParamSpec("P")
 INK, PAPER, GRID, QUIET = "#1f2328", "#ffffff", "#d1d9e0", "#59636e"
+ON_DARK, ON_LIGHT = "#fefefe", "#010101"  # text on coloured cells, the same on every page
 # Okabe and Ito's colours, told apart by readers with any colour vision, with black left out
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#7a5195")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DARK = f"""<style>
 @media (prefers-color-scheme: dark) {{
- text {{ fill: #e6edf3 !important; }}
+ text:not([style*="{ON_DARK}"]):not([style*="{ON_LIGHT}"]) {{ fill: #e6edf3 !important; }}
  [style*="{PAPER}"] {{ fill: #0d1117 !important; }}
  [style*="stroke: {INK}"] {{ stroke: #e6edf3 !important; }}
  [style*="fill: {INK}"] {{ fill: #e6edf3 !important; }}

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.boards.tables import Board
-from harness.plots.drawing import INK, colour, label, mark, panels, styled, to_svg
+from harness.boards.tables import Board, widest
+from harness.plots.drawing import INK, ON_DARK, ON_LIGHT, colour, label, mark, panels, styled, to_svg
 from harness.results import RunResult, Slice
 
 PANELS = 6
@@ -20,7 +20,7 @@ SHARE = 0.85  # of full marks: the longest length at which a contestant keeps th
 @styled
 def draw(boards: Sequence[Board]) -> str:
     """Heat-maps of the first rows of every board whose examples carry both tags; "" when there is none."""
-    gridded = [(board, name, grid(result)) for board in boards for name, result in _named(board)]
+    gridded = [(board, name, grid(result)) for board in widest(boards) for name, result in _named(board)]
     found = [item for item in gridded if len({length for length, _ in item[2]}) >= 2][:PANELS]
     if not found:
         return _lines(boards)
@@ -32,7 +32,7 @@ def draw(boards: Sequence[Board]) -> str:
         axis.imshow(values_DL, aspect="auto", cmap="cividis", vmin=0.0, vmax=1.0, interpolation="nearest")
         for row, column in np.argwhere(np.isfinite(values_DL)).tolist():
             value = values_DL[row, column]
-            ink = "#ffffff" if value < 0.5 else "#000001"
+            ink = ON_DARK if value < 0.5 else ON_LIGHT
             axis.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=7.5, color=ink)
         axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
         axis.set_yticks(range(len(depths)), [f"{depth:g}" for depth in depths])

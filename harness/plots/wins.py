@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.boards.ranking import wins
-from harness.boards.tables import Board
-from harness.plots.drawing import colour, label, panels, styled, to_svg
+from harness.boards.tables import Board, widest
+from harness.plots.drawing import ON_DARK, ON_LIGHT, colour, label, panels, styled, to_svg
 
 PANELS = 6
 OPPONENTS = 8
@@ -17,7 +17,7 @@ GREY = "#9aa4ae"
 @styled
 def draw(boards: Sequence[Board]) -> str:
     """One panel a board with two comparable rows; "" when there is none."""
-    chosen = [(board, against) for board in boards if (against := duels(board))][:PANELS]
+    chosen = [(board, against) for board in widest(boards) if (against := duels(board))][:PANELS]
     if not chosen:
         return ""
     tallest = max(len(against) for _, against in chosen)
@@ -29,13 +29,18 @@ def draw(boards: Sequence[Board]) -> str:
             widths = [counts[place] for _, counts in against]
             fill = GREY if shade < 0 else colour(shade)
             axis.barh(range(len(names)), widths, left=left, color=fill, label=told, height=0.7)
+            for row, width in enumerate(widths):
+                if width:
+                    ink = ON_LIGHT if shade < 0 else ON_DARK
+                    axis.text(left[row] + width / 2, row, str(width), ha="center", va="center", fontsize=7.5, color=ink)
             left = [start + width for start, width in zip(left, widths, strict=True)]
         axis.set_yticks(range(len(names)), [label(name, 28) for name in names])
         axis.invert_yaxis()
         axis.grid(visible=False, axis="y")
         axis.set_xlabel("examples")
         axis.set_title(f"{label(board.task, 40)}\n{label(board.rows[0].name, 34)} against")
-        axis.legend(loc="best", fontsize=7)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(FILLS), fontsize=8)
     what = "; ".join(f"{board.task}: {board.rows[0].name} against {len(against)} others" for board, against in chosen)
     return to_svg(figure, "Examples won, tied and lost", what)
 
