@@ -35,7 +35,6 @@ class Shape:
     reverse: bool  # read the source from its end
     residual: bool  # from the third layer of a stack upwards
     dropout: float
-    uniform: float = 0.0  # parameters start in [-uniform, uniform]; 0 keeps torch's own start
 
 
 @final
@@ -148,9 +147,6 @@ class Recurrent(EncoderDecoder):
             nn.init.normal_(self.embedding.weight, std=self.shape.width**-0.5)
             self.embedding.weight[PAD].zero_()
             nn.init.zeros_(self.output.bias)
-            if self.shape.uniform:
-                for parameter in self.parameters():
-                    nn.init.uniform_(parameter, -self.shape.uniform, self.shape.uniform)
 
 
 def reversed_rows(ids_BS: Tensor, lengths_B: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ class Gnmt(SequenceToSequence):
     Search with `beam:alpha=0.2,beta=0.2,prune=3` for the paper's scores.
 
     The paper's network has 8 + 8 layers of 1,024 cells, 32,000 wordpieces, dropout 0.2 to 0.3, parameters that start in
-    [-0.04, 0.04], Adam for 60,000 steps and then SGD; WMT14 en-de BLEU 24.61 (single). The default here is 3 + 3 layers
-    of 256, so that one layer of each stack is residual.
+    [-0.04, 0.04] (here torch's own [-1, 1] / sqrt(width)), Adam for 60,000 steps and then SGD; WMT14
+    en-de BLEU 24.61 (single). The default here is 3 + 3 layers of 256, so that one layer of each stack is residual.
 
     Wu et al. 2016, arXiv:1609.08144.
     Differs from the paper: as said on the card; `clip` is off by default, since the clipped loop trains several times
@@ -64,7 +64,6 @@ class Gnmt(SequenceToSequence):
                 reverse=False,
                 residual=True,
                 dropout=self.dropout,
-                uniform=0.04,  # section 8.2
             )
         )
 

@@ -21,9 +21,9 @@ class Sutskever(SequenceToSequence):
     """(h, c) = LSTM(x_S, ..., x_1); y_t from LSTM(y_<t; h, c): no attention, the source read from its end.
 
     The paper's network has four layers of 1,000 cells, 160,000 source and 80,000 target words, parameters that start
-    in [-0.08, 0.08], batches of 128 and a gradient norm of at most 5 (there of a sum over 128); on WMT14 en-fr its
-    single model reaches BLEU 26.17 forwards and 30.59 reversed with a beam of 12. The default here is two layers of
-    256.
+    in [-0.08, 0.08] (here torch's own [-1, 1] / sqrt(width)), batches of 128 and a gradient norm of at most 5 (there of
+    a sum over 128); on WMT14 en-fr its single model reaches BLEU 26.17 forwards and 30.59 reversed with a beam of 12.
+    The default here is two layers of 256.
 
     Sutskever, Vinyals, Le 2014, arXiv:1409.3215.
     Differs from the paper: sizes, units and optimiser as said on the card; label smoothing.
@@ -45,6 +45,5 @@ class Sutskever(SequenceToSequence):
                 reverse=self.reverse,
                 residual=False,
                 dropout=self.dropout,
-                uniform=0.08,  # section 3.4
             )
         )
