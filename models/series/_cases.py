@@ -87,7 +87,7 @@ class FittedSeries:
         asked: dict[int, Series] = {}
         for index, request in enumerate(requests):
             series = np.asarray(request.sequence, dtype=np.float64)
-            asked[index] = (series if series.ndim == 2 else series[:, None]).T
+            asked[index] = _channels_first(series)
             wanted = len(self.cases.series[0])
             if not np.isfinite(series).all() or len(asked[index]) != wanted:
                 found = "missing values" if len(asked[index]) == wanted else f"{len(asked[index])} channels"
@@ -112,7 +112,7 @@ def gather(examples: Iterator[Example]) -> Cases:
                 "series models learn one class for a whole real-valued series, which this task does not ask."
             )
         found = np.asarray(request.sequence, dtype=np.float64)
-        series.append((found if found.ndim == 2 else found[:, None]).T)
+        series.append(_channels_first(found))
         if not np.isfinite(series[-1]).all():
             raise HarnessError(f"training case {example.id} has missing values; the task must fill them.")
         labels.append(int(example.target))
@@ -147,6 +147,11 @@ def library(module: str) -> Any:
 def aeon_version() -> str:
     """Version of aeon, for fingerprints; UsageError where it is not installed."""
     return str(library("aeon").__version__)
+
+
+def _channels_first(sequence: Series) -> Series:
+    # aeon's compiled distances take C-ordered memory only
+    return np.ascontiguousarray((sequence if sequence.ndim == 2 else sequence[:, None]).T)
 
 
 def _stretch(series_CT: Series, length: int) -> Series:
