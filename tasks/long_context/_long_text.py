@@ -85,6 +85,8 @@ class LongTextTask(ABC):
 def among_filler(facts: Sequence[str], length: int, around: int, rng: np.random.Generator) -> str:
     """The facts in this order at random places of filler, so that all and `around` other words make `length` words."""
     room = length - around - sum(map(words, facts))
+    if room < max(map(words, FILLER)):
+        raise ValueError(f"a prompt of {length} words has no room for filler beside its {len(facts)} facts.")
     filler: list[str] = []
     order: list[int] = []
     while True:
@@ -94,8 +96,6 @@ def among_filler(facts: Sequence[str], length: int, around: int, rng: np.random.
             break
         filler.append(sentence)
         room -= words(sentence)
-    if not filler:
-        raise ValueError(f"a prompt of {length} words has no room for filler beside its {len(facts)} facts.")
     places = sorted(int(place) for place in rng.integers(len(filler) + 1, size=len(facts)))
     notes: list[str] = []
     for place in range(len(filler) + 1):
