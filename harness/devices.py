@@ -47,9 +47,17 @@ def release_memory(device: str) -> None:
 
 
 def name(device: str) -> str:
-    """The accelerator's own name; empty on a CPU."""
-    torch = _torch()
-    return str(torch.cuda.get_device_name()) if device == "cuda" and torch is not None else ""
+    """The accelerator's own name, as the driver tells it; empty on a CPU.
+
+    Torch is not asked: a run is signed before torch is imported, and must be signed alike afterwards.
+    """
+    if device != "cuda":
+        return ""
+    for file in sorted(NVIDIA.parent.glob("gpus/*/information")):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return ""
 
 
 def _torch() -> Any:
