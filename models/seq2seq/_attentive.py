@@ -117,7 +117,7 @@ class Attentive(EncoderDecoder):
         for block in self.encoder:
             x_BSD, _, _ = block(x_BSD, mask)
         x_BSD = self.encoded(x_BSD)
-        return tuple(block.source.remember(x_BSD) for block in self.decoder)
+        return tuple(self._heads(block).remember(x_BSD) for block in self.decoder)
 
     def begin(self, memory: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """No keys and values yet."""
@@ -154,6 +154,12 @@ class Attentive(EncoderDecoder):
         for block, source in zip(self.decoder, memory, strict=True):
             x_BTD, _, _ = block(x_BTD, causal, None, source, source_mask)
         return self._logits(x_BTD)
+
+    @staticmethod
+    def _heads(block: nn.Module) -> Heads:
+        assert isinstance(block, Block)
+        assert block.source is not None
+        return block.source
 
     def _logits(self, x_BTD: Tensor) -> Tensor:
         return self.output(self.decoded(x_BTD))

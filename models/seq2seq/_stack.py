@@ -102,12 +102,12 @@ class Stack(nn.Module):
     def _clipped(
         self, layer: nn.Module, x_BTF: Tensor, before: tuple[Tensor, ...], lengths: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
-        h_BD, c_BD = before or (x_BTF.new_zeros(len(x_BTF), layer.hidden_size),) * 2
+        h_BD, c_BD = before or (_zeros(layer, x_BTF),) * 2
         out_BTD, h_BD, c_BD = clipped_lstm(layer, x_BTF, h_BD, c_BD, self.clip, "", None)
         return out_BTD, [h_BD, c_BD]
 
     def _both_clipped(self, layer: nn.Module, x_BTF: Tensor, lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
-        zero_BD = x_BTF.new_zeros(len(x_BTF), layer.hidden_size)
+        zero_BD = _zeros(layer, x_BTF)
         found = [clipped_lstm(layer, x_BTF, zero_BD, zero_BD, self.clip, "", lengths)]
         if layer.bidirectional:
             found.append(clipped_lstm(layer, x_BTF, zero_BD, zero_BD, self.clip, "_reverse", lengths))
@@ -140,6 +140,11 @@ def clipped_lstm(
             h_BD, c_BD = torch.where(there_B1, new_BD, h_BD), torch.where(there_B1, cell_BD, c_BD)
             out[place] = new_BD * there_B1
     return torch.stack([out[place] for place in steps], 1), h_BD, c_BD
+
+
+def _zeros(layer: nn.Module, x_BTF: Tensor) -> Tensor:
+    assert isinstance(layer, nn.LSTM)
+    return x_BTF.new_zeros(len(x_BTF), layer.hidden_size)
 
 
 def _merged(states_NBD: Tensor) -> Tensor:

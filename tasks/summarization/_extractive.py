@@ -53,8 +53,8 @@ Grams = tuple[Counter[tuple[str, ...]], Counter[tuple[str, ...]]]
 
 def _grams(texts: Iterable[str]) -> Grams:
     words = [_WORD.findall(text.lower()) for text in texts]
-    singles = Counter((word,) for row in words for word in row)
-    pairs = Counter(pair for row in words for pair in pairwise(row))
+    singles: Counter[tuple[str, ...]] = Counter((word,) for row in words for word in row)
+    pairs: Counter[tuple[str, ...]] = Counter(pair for row in words for pair in pairwise(row))
     return singles, pairs
 
 

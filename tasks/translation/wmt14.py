@@ -68,7 +68,7 @@ class Wmt14:
         if split not in SPLITS:
             raise _pairs.no_split("translation/wmt14", split, SPLITS)
         other = self.source if self.target == "en" else self.target
-        columns = {language: f"translation.{language}" for language in (self.source, self.target)}
+        columns = {str(language): f"translation.{language}" for language in (self.source, self.target)}
         return Dataset(
             name="wmt14",
             files={},
