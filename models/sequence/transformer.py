@@ -69,7 +69,7 @@ class Attention(Mixer):
             if past + new > len(self.table):
                 raise UsageError(f"transformer: {past + new} tokens, but learned positions end at {len(self.table)}.")
             x_BTD = x_BTD + self.table[past : past + new]
-        q, k, v = self.project(x_BTD).view(batch, new, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.project(x_BTD).view(batch, new, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         if self.positions == "rotary":
             q, k = rotate(q, past), rotate(k, past)
         k, v = torch.cat([state["keys"], k], 2), torch.cat([state["values"], v], 2)
