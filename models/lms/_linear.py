@@ -7,19 +7,26 @@ fast as `F.linear` (benchmarks/engine.py --row layout).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
 from torch import Tensor
 
-# N tokens, I inputs, O outputs
-Weights = Literal["full", "int8"]
+# N tokens, I inputs, O outputs, G groups of a row
+Weights = Literal["full", "int8", "int8-rows"]
+# part of a model's fingerprint: raised when the same weights may give other numbers
+RUNTIME: Mapping[Weights, str] = {"full": "1", "int8": "2", "int8-rows": "2"}
 
 # rows that the packed layout is tuned for; measured equal to the best of 1, 64, 2048 at every batch size in fp32
 PACKING_ROWS = 64
 # below this many rows the int8 kernel beats widening the matrix first (measured 2026, Zen 5, bf16)
 INT8_KERNEL_ROWS = 12
+# inputs that share a scale: SmolLM2 keeps 95.6% of its arg-maxima with one scale a row, 97.3% by 64, 97.8% by 32
+GROUP_INPUTS = 32  # as GGUF's Q8_0
+# from this many rows on, packing the widened matrix first costs less than it saves
+REPACKED_ROWS = 256
 
 
 class Linear(Protocol):
@@ -102,22 +109,56 @@ class PackedLinear:
 
 
 class Int8Linear:
-    """Weight-only int8 with one scale a row (Wu et al. 2016, section 6), multiplied in bfloat16."""
+    """Weight-only int8, one scale for each 32 inputs of a row: 28% of float32's bytes, the arithmetic of the input."""
+
+    layout = "int8 groups"
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
+        self.outputs, inputs = weight_OI.shape
+        self.bias_O = bias_O
+        groups = inputs // GROUP_INPUTS if inputs % GROUP_INPUTS == 0 else 1
+        flat, scale = quantise_rows(weight_OI.reshape(self.outputs * groups, -1))
+        self._quantised_OGI, self._scale_OG1 = flat.view(self.outputs, groups, -1), scale.view(self.outputs, groups, 1)
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """The product [N, O]; the matrix is widened for it, and dropped."""
+        weight_OI = (self._quantised_OGI.to(x_NI.dtype) * self._scale_OG1.to(x_NI.dtype)).view(self.outputs, -1)
+        if x_NI.shape[0] >= REPACKED_ROWS and x_NI.device.type == "cpu" and _packs(weight_OI):
+            return PackedLinear(weight_OI, self.bias_O)(x_NI)
+        return F.linear(x_NI, weight_OI, self.bias_O)
+
+    def added(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
+        """The product plus `other`."""
+        return other_NO + self(x_NI)
+
+    def silu(self, x_NI: Tensor) -> Tensor:
+        """SiLU of the product."""
+        return F.silu(self(x_NI))
+
+    def times(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
+        """The product times `other`."""
+        return self(x_NI) * other_NO
+
+
+class RowInt8Linear:
+    """Weight-only int8 with one scale a row (Wu et al. 2016, section 6); fast at few rows in bfloat16."""
 
     layout = "int8 rows"
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
         self.outputs = weight_OI.shape[0]
         self.bias_O = bias_O
-        self.weight_OI, scale_O = quantise_rows(weight_OI)
-        self.scale_O = scale_O.to(weight_OI.dtype)
+        self.weight_OI, self.scale_O = quantise_rows(weight_OI)
+        # the scales stay in float32, outside a kernel that would round them
+        self._ones_O = torch.ones(self.outputs, dtype=torch.bfloat16, device=weight_OI.device)
 
     def __call__(self, x_NI: Tensor) -> Tensor:
         """The product [N, O]."""
         if x_NI.shape[0] <= INT8_KERNEL_ROWS and x_NI.dtype == torch.bfloat16 and not x_NI.is_cuda:
-            product_NO = torch._weight_int8pack_mm(x_NI.contiguous(), self.weight_OI, self.scale_O)
+            product_NO = torch._weight_int8pack_mm(x_NI.contiguous(), self.weight_OI, self._ones_O)
         else:
-            product_NO = F.linear(x_NI, self.weight_OI.to(x_NI.dtype)) * self.scale_O
+            product_NO = F.linear(x_NI, self.weight_OI.to(x_NI.dtype))
+        product_NO = (product_NO * self.scale_O).to(x_NI.dtype)
         return product_NO if self.bias_O is None else product_NO + self.bias_O
 
     def added(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
@@ -139,18 +180,17 @@ def quantise_rows(weight_OI: Tensor) -> tuple[Tensor, Tensor]:
     return torch.round(weight_OI.float() / scale_O[:, None]).to(torch.int8), scale_O
 
 
-def lay_out(weight_OI: Tensor, bias_O: Tensor | None = None, weights: Weights = "full") -> Linear:
-    """The fastest layout that this machine has for a matrix."""
-    if weights == "int8":
-        if weight_OI.dtype == torch.bfloat16:
-            return Int8Linear(weight_OI, bias_O)
-        # other dtypes show the quality of the rounding alone: the same values, stored wide
-        quantised_OI, scale_O = quantise_rows(weight_OI)
-        weight_OI = (quantised_OI.float() * scale_O[:, None]).to(weight_OI.dtype)
-    if weight_OI.device.type == "cpu" and weight_OI.dtype != torch.float16 and _packs():
-        return PackedLinear(weight_OI, bias_O)
-    return PlainLinear(weight_OI, bias_O)
+def lay_out(weight_OI: Tensor, bias_O: Tensor | None, weights: Weights, dtype: torch.dtype) -> Linear:
+    """The fastest layout that this machine has for a matrix that multiplies inputs of `dtype`.
+
+    int8 is rounded from the matrix as it is given, so that a float32 one is not rounded to bfloat16 first.
+    """
+    if weights != "full":
+        return (Int8Linear if weights == "int8" else RowInt8Linear)(weight_OI, bias_O)
+    weight_OI = weight_OI.to(dtype)
+    return PackedLinear(weight_OI, bias_O) if _packs(weight_OI) else PlainLinear(weight_OI, bias_O)
 
 
-def _packs() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+def _packs(weight_OI: Tensor) -> bool:
+    narrow = weight_OI.device.type != "cpu" or weight_OI.dtype == torch.float16
+    return not narrow and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -37,7 +37,9 @@ class NonFiniteError(ArithmeticError):
 class Layer:
     """The weights of one block, laid out for this machine."""
 
-    def __init__(self, shape: Shape, index: int, tensor: Callable[[str], Tensor], weights: Weights) -> None:
+    def __init__(
+        self, shape: Shape, index: int, tensor: Callable[[str], Tensor], weights: Weights, dtype: torch.dtype
+    ) -> None:
         prefix = f"model.layers.{index}."
         self._shape = shape
         heads, keys, width = shape.heads, shape.kv_heads, shape.head_width
@@ -46,10 +48,13 @@ class Layer:
             return tensor(f"{prefix}{name}.weight")
 
         def bias(name: str, present: bool) -> Tensor | None:
-            return tensor(f"{prefix}{name}.bias") if present else None
+            return tensor(f"{prefix}{name}.bias").to(dtype) if present else None
+
+        def laid(weight: Tensor, bias: Tensor | None) -> Linear:
+            return lay_out(weight, bias, weights, dtype)
 
         def norm(name: str) -> Tensor:
-            weight = tensor(f"{prefix}{name}.weight")
+            weight = tensor(f"{prefix}{name}.weight").to(dtype)
             return weight + 1 if shape.gemma else weight
 
         names = [f"self_attn.{part}_proj" for part in "qkv"]
@@ -60,13 +65,13 @@ class Layer:
         ]
         joined = None
         if shape.qkv_bias:
-            query, key, value = (tensor(f"{prefix}{name}.bias") for name in names)
+            query, key, value = (tensor(f"{prefix}{name}.bias").to(dtype) for name in names)
             joined = torch.cat([_interleave(query, heads, width), _interleave(key, keys, width), value])
-        self.qkv: Linear = lay_out(torch.cat(turned), joined, weights)
-        self.output = lay_out(matrix("self_attn.o_proj"), bias("self_attn.o_proj", shape.output_bias), weights)
-        self.gate = lay_out(matrix("mlp.gate_proj"), bias("mlp.gate_proj", shape.mlp_bias), weights)
-        self.up = lay_out(matrix("mlp.up_proj"), bias("mlp.up_proj", shape.mlp_bias), weights)
-        self.down = lay_out(matrix("mlp.down_proj"), bias("mlp.down_proj", shape.mlp_bias), weights)
+        self.qkv = laid(torch.cat(turned), joined)
+        self.output = laid(matrix("self_attn.o_proj"), bias("self_attn.o_proj", shape.output_bias))
+        self.gate = laid(matrix("mlp.gate_proj"), bias("mlp.gate_proj", shape.mlp_bias))
+        self.up = laid(matrix("mlp.up_proj"), bias("mlp.up_proj", shape.mlp_bias))
+        self.down = laid(matrix("mlp.down_proj"), bias("mlp.down_proj", shape.mlp_bias))
         self.before_attention = norm("input_layernorm")
         self.before_mlp = norm("pre_feedforward_layernorm" if shape.gemma else "post_attention_layernorm")
         self.after_attention = norm("post_attention_layernorm") if shape.gemma else None
@@ -102,14 +107,22 @@ class Layer:
 class Network:
     """Embedding, blocks and head of one checkpoint."""
 
-    def __init__(self, shape: Shape, tensor: Callable[[str], Tensor], weights: Weights = "full") -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        tensor: Callable[[str], Tensor],
+        weights: Weights = "full",
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.shape = shape
-        self.embedding_VD = tensor("model.embed_tokens.weight")
+        embedding = tensor("model.embed_tokens.weight")
+        # everything but quantised matrices is kept, and all is computed, in `dtype`: by default that of the tensors
+        self.embedding_VD = embedding if dtype is None else embedding.to(dtype)
         self.device, self.dtype = self.embedding_VD.device, self.embedding_VD.dtype
-        self.layers = [Layer(shape, index, tensor, weights) for index in range(shape.layers)]
-        final = tensor("model.norm.weight")
+        self.layers = [Layer(shape, index, tensor, weights, self.dtype) for index in range(shape.layers)]
+        final = tensor("model.norm.weight").to(self.dtype)
         self.final_norm = final + 1 if shape.gemma else final
-        self.head = lay_out(self.embedding_VD if shape.tied else tensor("lm_head.weight"), None, weights)
+        self.head = lay_out(embedding if shape.tied else tensor("lm_head.weight"), None, weights, self.dtype)
         # one table a distinct rotary embedding, not one a layer; grown on demand
         self._turns: dict[tuple[float, ...], Tensor] = {}
 

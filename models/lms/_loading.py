@@ -31,7 +31,9 @@ def put_up(
     shape = read_shape(read_config(folder))
     dtype = resolve_dtype(setting, weights)
     tokenizer = FolderTokenizer(folder)
-    network = Network(shape, tensor_reader(folder, dtype, setting.device), weights)
+    # int8 is rounded from float32, never from weights that were rounded before
+    stored = dtype if weights == "full" else torch.float32
+    network = Network(shape, tensor_reader(folder, stored, setting.device), weights, dtype)
     eos = set(shape.eos) | ({tokenizer.eos} if tokenizer.eos is not None else set())
     if context_length > shape.context_length or context_length < 0:
         raise UsageError(f"context_length={context_length} is not within the model's own {shape.context_length}.")
@@ -57,10 +59,10 @@ def model_folder(path: Path) -> Path:
 
 
 def resolve_dtype(setting: Setting, weights: Weights) -> torch.dtype:
-    """What "auto" means: float32 on a CPU, bfloat16 on a GPU and for int8 weights, whose kernel computes in it."""
+    """What "auto" means: float32 on a CPU, bfloat16 on a GPU and for int8 rows, whose CPU kernel computes in it."""
     if setting.dtype != "auto":
         return DTYPES[setting.dtype]
-    return torch.bfloat16 if setting.device != "cpu" or weights == "int8" else torch.float32
+    return torch.bfloat16 if setting.device != "cpu" or weights == "int8-rows" else torch.float32
 
 
 def _facts(shape: Shape, network: Network, weights: Weights) -> dict[str, Any]:

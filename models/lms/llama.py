@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.api.protocols import Setting
 from harness.api.registry import model
 from harness.models.lms._folder import weights_digest
-from harness.models.lms._linear import Weights
+from harness.models.lms._linear import RUNTIME, Weights
 from harness.models.lms._loading import model_folder, put_up
 from harness.models.lms._text import Template, TextModel
 
@@ -34,7 +34,7 @@ class Llama:
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """sha256 of the weights and of the tokenizer."""
         model_folder(self.path)
-        return {"weights": weights_digest(self.path), "runtime": "1"}
+        return {"weights": weights_digest(self.path), "runtime": RUNTIME[self.weights]}
 
     def load(self, setting: Setting) -> TextModel:
         """Read the folder; DataError when it is missing, damaged or of another family."""

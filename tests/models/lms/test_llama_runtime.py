@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.types import Want
-from harness.models.lms._linear import Int8Linear, PackedLinear, PlainLinear, quantise_rows
+from harness.models.lms._linear import Int8Linear, PackedLinear, PlainLinear, RowInt8Linear, quantise_rows
 from harness.models.lms._llama import Network, NonFiniteError
 from harness.models.lms._runtime import LlamaRuntime
 from harness.models.lms._scoring import ForestScorer, ScoreRow, StepScorer
@@ -288,6 +288,20 @@ def test_int8_rows_stay_within_half_a_step_of_their_weights(rows: int) -> None:
     assert (quantised.float() * scale[:, None] - weight).abs().max() <= scale.max() / 2 + 1e-6
     x = torch.randn(rows, 32, generator=torch.Generator().manual_seed(2)).bfloat16()
     with torch.inference_mode():
-        found = Int8Linear(weight.bfloat16())(x).float()
-    exact = x.float() @ (quantise_rows(weight.bfloat16())[0].float() * scale[:, None]).T
-    torch.testing.assert_close(found, exact, atol=0.15, rtol=0.03)
+        found = RowInt8Linear(weight)(x).float()
+    exact = x.float() @ (quantised.float() * scale[:, None]).T
+    # bfloat16 keeps 8 bits of the product, and of its scaled value
+    torch.testing.assert_close(found, exact, atol=0.15, rtol=0.02)
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+@pytest.mark.parametrize("inputs", [64, 24])
+def test_int8_groups_multiply_in_the_precision_of_their_input(rows: int, inputs: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    weight, x = torch.randn(48, inputs, generator=generator), torch.randn(rows, inputs, generator=generator)
+    weight[:, 0] *= 50  # an outlier, which must not coarsen the groups beside its own
+    parts = weight.split(32 if inputs == 64 else inputs, dim=1)
+    rounded = [quantised.float() * scale[:, None] for quantised, scale in map(quantise_rows, parts)]
+    with torch.inference_mode():
+        found = Int8Linear(weight)(x)
+    torch.testing.assert_close(found, x @ torch.cat(rounded, dim=1).T, atol=1e-3, rtol=1e-4)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from harness.api import registry
 from harness.api.errors import DataError, UsageError
 from harness.api.protocols import Setting, SilentMeter
 from harness.api.types import Failure, Generate, Generated, Score, Scored, Turn
+from harness.boundary import is_out_of_memory
+from harness.models.lms._llama import Network
 from harness.models.lms._text import TextModel, rolling
 from harness.models.lms.llama import Llama
 from harness.sources import DataSources
@@ -224,3 +227,37 @@ def test_paths_that_hold_no_model_are_refused_in_one_line(folder: Path, tmp_path
     with pytest.raises(DataError, match="not valid JSON"):
         load(damaged)
     assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
+
+
+@pytest.mark.parametrize("late", [0, 2])
+@pytest.mark.parametrize(
+    "problem", [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_runs_out_reaches_the_caller_and_the_next_call_is_unharmed(
+    model: TextModel, problem: RuntimeError, late: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = [Score(prompt, " word") for prompt in PROMPTS]
+    asked = [Generate(prompt, 5) for prompt in PROMPTS]
+    expected = (model.score(scored, meter=METER), generate(model, asked))
+    run = Network.run
+    # small packs, so that a call has a late batch to fail at
+    monkeypatch.setattr("harness.models.lms._scoring.PACK_TOKENS", 8)
+    for ask in (lambda: model.score(scored, meter=METER), lambda: generate(model, asked)):
+        calls: list[int] = []
+
+        def failing(self: Network, *given: Any, calls: list[int] = calls, **more: Any) -> Any:
+            calls.append(1)
+            if len(calls) > late:
+                raise problem
+            return run(self, *given, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Network, "run", failing)
+            with pytest.raises(RuntimeError) as raised:
+                ask()
+        assert raised.value is problem
+        assert is_out_of_memory(raised.value)
+        assert len(calls) == late + 1
+    assert generate(model, asked) == expected[1]
+    again = model.score(scored, meter=METER)
+    assert [answer.total for answer in again] == pytest.approx([answer.total for answer in expected[0]], abs=1e-4)  # type: ignore[union-attr]
