@@ -72,7 +72,7 @@ def main() -> None:
         means = {name: float(tokens.sum() / calls.sum()) for name, (tokens, calls) in seen.items()}
         table.append([nodes, f"{width} x {depth}", *means.values(), *(_interval(item) for item in against.values())])
         kept.append({"nodes": nodes, "tokens_per_call": means, "gain": against})
-        print(f"{nodes} nodes done", flush=True)
+        print(f"{nodes} nodes: {', '.join(f'{name} {value:.3f}' for name, value in means.items())}", flush=True)
     heads = ["nodes", "tree", "chain", "independent", "RSD-S", "RSD-S - chain", "RSD-S - independent"]
     print(tabulate(table, heads, floatfmt=".3f"))
     if options.json:
