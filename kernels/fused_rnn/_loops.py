@@ -7,11 +7,12 @@ once. A logistic gate is stored as half its pre-activation, since s(2x) = (1 + t
 
 Each cell is a pair over contiguous float32 or float64 arrays:
 
-    forward(gates, extra, weight [H, P*D, D], states [S][T + 1, H, D, B]) -> what backward needs besides
+    forward(gates, extra, weight [H, P*D, D], states [S][T + 1, H, D, B], more) -> None
     backward(gates, extra, weight [H, D, P*D], states, more, dh, carry) -> gradient of the gates, of extra
 
 `gates` [T, H, P, D, B] hold input plus bias in the order ORDER, times SCALE, and become the gates' values; `extra`
-[T, H, D, B] is GRU's candidate input. In the backward pass T is a block of steps; `dh` [T + 1, H, D, B] and the other
+[T, H, D, B] is GRU's candidate input; `more` [KEPT][T, H, D, B] is what the backward pass needs besides. T is a block
+of steps. In the backward pass `dh` [T + 1, H, D, B] and the other
 states' gradients `carry` [S][H, D, B] are updated in place on the way from the block's last state to its first.
 """
 
@@ -28,7 +29,7 @@ from torch.nn import functional
 # T time, H heads, B batch, D width of a head, P gates of a recurrent product, S states
 Array = NDArray[Any]
 Tensors = Sequence[torch.Tensor]
-Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Tensors], tuple[torch.Tensor, ...]]
+Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Tensors, Tensors], None]
 Backward = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, Tensors, Tensors, torch.Tensor, Tensors],
     tuple[torch.Tensor, torch.Tensor | None],
@@ -36,6 +37,7 @@ Backward = Callable[
 
 # place among the gates here -> gate of the reference's recurrent product
 ORDER: Mapping[str, tuple[int, ...]] = {"elman": (0,), "lstm": (2, 0, 1, 3), "gru": (0, 1, 2), "slstm": (0, 1, 2, 3)}
+KEPT: Mapping[str, int] = {"elman": 0, "lstm": 1, "gru": 0, "slstm": 2}
 SCALE: Mapping[str, tuple[float, ...]] = {
     "elman": (1.0,),
     "lstm": (1.0, 0.5, 0.5, 0.5),
@@ -45,14 +47,13 @@ SCALE: Mapping[str, tuple[float, ...]] = {
 
 
 def elman_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors
-) -> tuple[torch.Tensor, ...]:
+    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors
+) -> None:
     """Elman: h' = tanh(x + R h)."""
     before, flat, rows, hs = states[0].unbind(), _flat(gates), _steps(gates), _steps(states[0].unsqueeze(2))
     for t, pre in enumerate(flat):
         pre.baddbmm_(weight, before[t])
         np.tanh(rows[t], out=hs[t + 1])
-    return ()
 
 
 def elman_backward(
@@ -74,11 +75,10 @@ def elman_backward(
 
 
 def lstm_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors
-) -> tuple[torch.Tensor, ...]:
+    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors
+) -> None:
     """LSTM: c' = f c + i z; h' = o tanh c'; gates in the order z, i, f, o."""
-    squashed = torch.empty_like(states[1][1:])
-    before, flat, rows, tanhs = states[0].unbind(), _flat(gates), _steps(gates), _steps(squashed)
+    before, flat, rows, tanhs = states[0].unbind(), _flat(gates), _steps(gates), _steps(more[0])
     hs, cs = map(_steps, states)
     scratch = np.empty_like(cs[0])
     for t, pre in enumerate(flat):
@@ -88,7 +88,6 @@ def lstm_forward(
         np.multiply(row[:, 2], cs[t], out=c)
         c += np.multiply(row[:, 1], row[:, 0], out=scratch)
         np.multiply(row[:, 3], np.tanh(c, out=tanhs[t]), out=hs[t + 1])
-    return (squashed,)
 
 
 def lstm_backward(
@@ -120,9 +119,7 @@ def lstm_backward(
     return factor, None
 
 
-def gru_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors
-) -> tuple[torch.Tensor, ...]:
+def gru_forward(gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors) -> None:
     """GRU: n = tanh(x_n + r g); h' = n + z (h - n); gates in the order g, r, z."""
     before, flat, rows = states[0].unbind(), _flat(gates), _steps(gates)
     hs, candidates = _steps(states[0]), _steps(extra)
@@ -137,7 +134,6 @@ def gru_forward(
         np.subtract(hs[t], n, out=h)
         h *= row[:, 2]
         h += n
-    return ()
 
 
 def gru_backward(
@@ -164,11 +160,10 @@ def gru_backward(
 
 
 def slstm_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors
-) -> tuple[torch.Tensor, ...]:
+    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors
+) -> None:
     """The stabilised cell; gates in the order i, f, z, o, where i and f become the stabilised exponentials."""
-    ratio = torch.empty_like(states[1][1:])
-    before, flat, rows, ratios = states[0].unbind(), _flat(gates), _steps(gates), _steps(ratio)
+    before, flat, rows, ratios = states[0].unbind(), _flat(gates), _steps(gates), _steps(more[0])
     hs, cs, ns, ms = map(_steps, states)
     raw_forgets, forgets = gates[:, :, 1].unbind(), []
     scratch = np.empty_like(cs[0])
@@ -192,8 +187,7 @@ def slstm_forward(
         if t == 0:
             np.maximum(n, 1.0, out=n)
         np.multiply(o, np.divide(c, n, out=ratios[t]), out=hs[t + 1])
-    slope = torch.stack(forgets).expm1_().neg_() if forgets else ratio
-    return ratio, slope
+    torch.stack(forgets, out=more[1]).expm1_().neg_()
 
 
 def slstm_backward(

@@ -9,13 +9,16 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from harness.kernels._dispatch import accumulator
-from harness.kernels.fused_rnn._loops import LOOPS, ORDER, SCALE
+from harness.kernels._workspace import workspace
+from harness.kernels.fused_rnn._loops import KEPT, LOOPS, ORDER, SCALE
 from harness.kernels.fused_rnn.reference import Cell, initial
 
 # B batch, T time, H heads, D width of a head, E width in (E = D), S states, P gates of a recurrent product
 # G input gates, K recurrent gates, J biases, I width of an unprojected input
 LANES = 16  # rows; the batch is the last axis of every product, and BLAS is up to four times slower on a shorter one
-BLOCK = 1 << 20  # elements of the factors that the backward pass holds at once (4 MiB in float32)
+WIDE = 256  # width from which torch's GRU is faster than the loops here; at 128 they are equal
+GATHERED = 4  # widths a row; at D <= 4 B a product a step is faster than the copy that makes all steps one product
+BLOCK = 1 << 18  # elements of the gates that are worked on at once: 1 MiB in float32, which stays in the cache
 
 
 def fused_rnn(
@@ -27,14 +30,15 @@ def fused_rnn(
     *,
     cell: Cell = "lstm",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As the reference; half types are computed in float32. A projected single-head LSTM is torch's layer."""
+    """As the reference, half types in float32; where projected to one head, an LSTM or wide GRU is torch's layer."""
     carried = accumulator(x.dtype)
     start = initial(x, bias_JHD, cell) if start_SBHD is None else start_SBHD.to(carried)
     x_c, recurrent, bias = (tensor.to(carried) for tensor in (x, recurrent_KHDE, bias_JHD))
     if project_GHDI is not None:
         project = project_GHDI.to(carried)
-        if cell == "lstm" and bias.shape[1] == 1 and carried == torch.float32 and x.numel():
-            output_BTHD, last_SBHD = _own_layer(x_c, recurrent, bias, start, project)
+        layer = cell == "lstm" or (cell == "gru" and bias.shape[2] >= WIDE)
+        if layer and bias.shape[1] == 1 and carried == torch.float32 and x.numel():
+            output_BTHD, last_SBHD = _own_layer(cell, x_c, recurrent, bias, start, project)
             return output_BTHD.to(x.dtype), last_SBHD
         x_c = (x_c @ project.flatten(0, 2).T).unflatten(2, project.shape[:3])
     batch, missing = len(x), LANES - len(x) if 1 < len(x) < LANES else 0
@@ -46,12 +50,23 @@ def fused_rnn(
 
 
 def _own_layer(
-    x_BTI: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor, start: torch.Tensor, project: torch.Tensor
+    cell: Cell,
+    x_BTI: torch.Tensor,
+    recurrent: torch.Tensor,
+    bias: torch.Tensor,
+    start: torch.Tensor,
+    project: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The LSTM layer of torch (oneDNN), whose gate order is ours; its second bias is left at zero."""
+    """Torch's layer: its LSTM (oneDNN) has our gate order and one bias too many, its GRU's product is (r, z, g)."""
+    states = [state.contiguous() for state in start.transpose(1, 2).unbind()]
+    if cell == "gru":
+        none = torch.zeros_like(bias[0])
+        inner = torch.cat((none, none, bias[0]), 1).flatten()
+        weights = [project.flatten(0, 2), recurrent[[1, 2, 0]].flatten(0, 2), bias[1:].flatten(), inner]
+        y_BTD, h = torch.gru(x_BTI, states[0], weights, True, 1, 0.0, True, False, True)
+        return y_BTD.unsqueeze(2), h[None].transpose(1, 2)
     weights = [project.flatten(0, 2), recurrent.flatten(0, 2), bias.flatten(), torch.zeros_like(bias).flatten()]
-    states = start.transpose(1, 2).unbind()
-    y_BTD, h, c = torch.lstm(x_BTI, [state.contiguous() for state in states], weights, True, 1, 0.0, True, False, True)
+    y_BTD, h, c = torch.lstm(x_BTI, states, weights, True, 1, 0.0, True, False, True)
     return y_BTD.unsqueeze(2), torch.stack((h, c)).transpose(1, 2)
 
 
@@ -62,16 +77,31 @@ class _Run(torch.autograd.Function):
     def forward(
         ctx: Any, cell: Cell, x_BTGHD: torch.Tensor, recurrent: torch.Tensor, bias: torch.Tensor, start: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        gates, extra = _pack(cell, x_BTGHD, bias)
-        weight = recurrent[list(ORDER[cell])].transpose(0, 1).flatten(1, 2).contiguous()
-        states = [gates.new_empty(gates.shape[0] + 1, *first.shape) for first in start.permute(0, 2, 3, 1)]
+        B, T, _, H, D = x_BTGHD.shape
+        P, dtype = len(ORDER[cell]), x_BTGHD.dtype
+        gates = workspace((T, H, P, D, B), dtype)
+        extra = workspace((T, H, D, B) if cell == "gru" else (T, 0), dtype)
+        more = [workspace((T, H, D, B), dtype) for _ in range(KEPT[cell])]
+        states = [workspace((T + 1, H, D, B), dtype) for _ in start]
         for state, first in zip(states, start.permute(0, 2, 3, 1), strict=True):
             state[0] = first
-        scale = weight.new_tensor(SCALE[cell]).repeat_interleave(weight.shape[2])[:, None]
-        more = LOOPS[cell][0](gates, extra, weight * scale, states)
+        scale = bias.new_tensor(SCALE[cell])[:, None]
+        shift = bias[list(ORDER[cell])].transpose(0, 1) * scale
+        weight = recurrent[list(ORDER[cell])].transpose(0, 1).contiguous()
+        scaled, weight = (weight * scale[..., None]).flatten(1, 2), weight.flatten(1, 2)
+        size = max(1, BLOCK // max(1, H * P * D * B))
+        for begin in range(0, T, size):
+            within, around = slice(begin, begin + size), slice(begin, begin + size + 1)
+            _pack(cell, x_BTGHD[:, within], scale, shift, gates[within])
+            if cell == "gru":
+                _batch_to_last((x_BTGHD[:, within, 2] + bias[3]).transpose(0, 1), extra[within])
+            LOOPS[cell][0](
+                gates[within], extra[within], scaled, [state[around] for state in states], [m[within] for m in more]
+            )
         ctx.cell, ctx.count = cell, len(states)
         ctx.save_for_backward(weight, gates, extra, *states, *more)
-        return states[0][1:].permute(3, 0, 1, 2).contiguous(), torch.stack([s[-1] for s in states]).permute(0, 3, 1, 2)
+        output = _batch_second(states[0][1:]).transpose(0, 1).contiguous()
+        return output, torch.stack([s[-1] for s in states]).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -79,12 +109,13 @@ class _Run(torch.autograd.Function):
         weight, gates, extra, *rest = ctx.saved_tensors
         states, more, cell = rest[: ctx.count], rest[ctx.count :], ctx.cell
         T, H, P, D, B = gates.shape
-        dh, carry = torch.zeros_like(states[0]), [grad.contiguous() for grad in last.permute(0, 2, 3, 1)]
-        dh[1:] = output.permute(1, 2, 3, 0)
+        dh, carry = workspace(states[0].shape, gates.dtype), [grad.contiguous() for grad in last.permute(0, 2, 3, 1)]
+        dh[0] = 0.0
+        _batch_to_last(output.transpose(0, 1), dh[1:])
         dh[-1] += carry[0]
         if cell == "slstm":
             carry[3] = carry[3] - states[1][-1] * carry[1] - states[2][-1] * carry[2]
-        x = gates.new_empty(B, T, 3 if cell == "gru" else P, H, D)
+        x = workspace((B, T, 3 if cell == "gru" else P, H, D), gates.dtype)
         recurrent, columns, candidate = torch.zeros_like(weight), gates.new_zeros(H, P, D), gates.new_zeros(H, D)
         back = weight.transpose(1, 2).contiguous()
         size = max(1, BLOCK // max(1, H * P * D * B))
@@ -95,9 +126,8 @@ class _Run(torch.autograd.Function):
                 gates[within], extra[within], back,
                 [state[around] for state in states], [item[within] for item in more], dh[around], carry,
             )  # fmt: skip
-            by_head = block.permute(1, 2, 3, 0, 4).reshape(H, P * D, -1)
-            recurrent.baddbmm_(by_head, states[0][within].permute(1, 0, 3, 2).reshape(H, -1, D))
-            columns += by_head.sum(2).view(H, P, D)
+            _add_products(recurrent, block.flatten(2, 3), states[0][within])
+            columns += block.sum((0, 4))
             candidate += 0 if block_extra is None else block_extra.sum((0, 3))
             _unpack(cell, block, block_extra, x[:, within])
         if cell == "slstm":
@@ -113,27 +143,45 @@ class _Run(torch.autograd.Function):
         )
 
 
-def _pack(cell: Cell, x_BTGHD: torch.Tensor, bias_JHD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Input plus bias as the loops want them: gates [T, H, P, D, B], and GRU's candidate input [T, H, D, B]."""
-    B, T, _, H, D = x_BTGHD.shape
-    gates = x_BTGHD.new_empty(T, H, len(ORDER[cell]), D, B)
-    x, b = x_BTGHD.permute(2, 1, 3, 4, 0), bias_JHD.unsqueeze(3)
-    extra = x[2] + b[3] if cell == "gru" else gates.new_empty(T, 0)
-    for place, (gate, scale) in enumerate(zip(ORDER[cell], SCALE[cell], strict=True)):
-        if cell == "gru":
-            gates[:, :, place] = b[gate] + x[gate - 1] if gate else b[gate]
-        else:
-            torch.add(x[gate], b[gate], out=gates[:, :, place])
-        if scale != 1.0:
-            gates[:, :, place] *= scale
-    return gates, extra.contiguous()
+def _add_products(sum_HRD: torch.Tensor, left_THRB: torch.Tensor, right_THDB: torch.Tensor) -> None:
+    """Add the products of all steps and rows; gathered first where one step has few rows for so wide a sum."""
+    if sum_HRD.shape[2] <= GATHERED * left_THRB.shape[3]:
+        for left, right in zip(left_THRB.unbind(), right_THDB.mT.unbind(), strict=True):
+            sum_HRD.baddbmm_(left, right)
+    else:
+        left, right = left_THRB.permute(1, 2, 0, 3).flatten(2), right_THDB.permute(1, 0, 3, 2).flatten(1, 2)
+        sum_HRD.baddbmm_(left, right)
+
+
+def _pack(
+    cell: Cell, x_BTGHD: torch.Tensor, scale_P1: torch.Tensor, shift_HPD: torch.Tensor, gates_THPDB: torch.Tensor
+) -> None:
+    """Write input times scale plus bias as the loops want it."""
+    T, H, P, D, B = gates_THPDB.shape
+    x = x_BTGHD.permute(2, 1, 0, 3, 4)
+    # GRU's first gate has no input
+    rows_TBHPD = x.new_zeros(T, B, H, P, D) if cell == "gru" else x.new_empty(T, B, H, P, D)
+    for place, gate in enumerate(ORDER[cell]):
+        if cell != "gru" or gate:
+            rows_TBHPD[:, :, :, place] = x[gate - (cell == "gru")]
+    _batch_to_last(rows_TBHPD.mul_(scale_P1.expand(P, D)).add_(shift_HPD), gates_THPDB)
 
 
 def _unpack(cell: Cell, gates: torch.Tensor, extra: torch.Tensor | None, x_BTGHD: torch.Tensor) -> None:
     """Write the gradients of a block of steps into the input's layout."""
-    x = x_BTGHD.permute(2, 1, 3, 4, 0)
+    x, rows_TBHPD = x_BTGHD.permute(2, 1, 0, 3, 4), _batch_second(gates)
     if extra is not None:
-        x[0], x[1], x[2] = gates[:, :, 1], gates[:, :, 2], extra
+        x[0], x[1], x[2] = rows_TBHPD[:, :, :, 1], rows_TBHPD[:, :, :, 2], _batch_second(extra)
         return
     for place, gate in enumerate(ORDER[cell]):
-        x[gate] = gates[:, :, place]
+        x[gate] = rows_TBHPD[:, :, :, place]
+
+
+def _batch_to_last(source_TB: torch.Tensor, target_TB: torch.Tensor) -> None:
+    """Copy [T, B, ...] into [T, ..., B], through rows close together: across far strides it is three times slower."""
+    target_TB.flatten(1, -2).copy_(source_TB.contiguous().flatten(2).mT)
+
+
+def _batch_second(array_TB: torch.Tensor) -> torch.Tensor:
+    """Copy [T, ..., B] to [T, B, ...]."""
+    return array_TB.flatten(1, -2).mT.contiguous().unflatten(2, array_TB.shape[1:-1])
