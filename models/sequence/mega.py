@@ -61,7 +61,8 @@ class MovingAverageAttention(Mixer):
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
         """No average, an empty chunk."""
-        average = diagonal.empty(batch, *self.delta.shape, device, dtype, real=True)
+        width, averages = self.delta.shape
+        average = diagonal.empty(batch, width, averages, device, dtype, real=True)
         return {**average, **self.attention.start(batch, device, state_dtype(dtype))}
 
     def forward(

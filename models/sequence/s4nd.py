@@ -50,8 +50,8 @@ class PlanarLayer(Mixer):
         made = [S4DLayer(width, pairs, "lin", (1e-3, 1e-1), rate) for _ in range(4)]
         # only their kernels are used; one output map and one skip stand for all
         for layer in made:
-            del layer.out, layer.d
-            layer.d = torch.zeros(width)
+            del layer.out
+            layer.d = nn.Parameter(torch.zeros(width), requires_grad=False)
         self.axes = nn.ModuleList(made)
         self.d = nn.Parameter(torch.randn(width))
         self.out = nn.Linear(width, 2 * width)

@@ -1,0 +1,66 @@
+"""How does a matrix memory move over an image? Along edges to the right and down, one anti-diagonal at a time.
+
+A node adds s k v^T to its outgoing edges and passes on what comes in: right' = s_r k v^T + T_rr right + T_rd down and
+down' = s_d k v^T + T_dr right + T_dd down; it reads q (m_r right + m_d down) of its incoming edges.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+# B batch, H heads, R rows, C columns, K key width, V value width
+
+Mode = Literal["P", "D"]
+# source (right, down), transition (rr, rd, dr, dd) and mark (right, down), each [B, H, R, C]
+Gates = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def directed(mode: Mode, source: Tensor, turn: Tensor, keep: Tensor, mark: Tensor) -> Gates:
+    """The gates of a mode from four numbers in 0..1 a node.
+
+    P (propagation): what comes in is joined, and a share `turn` of it leaves to the right, the rest down; all edges
+    together keep the share `keep`, so that nothing is lost at 1. D (diffusion): an edge to the right goes on or turns
+    down, an edge down only goes on, so that one path leads to each node and decays of 1 do not add up.
+    """
+    if mode == "P":
+        right, down = keep * turn, keep * (1 - turn)
+        return (source * turn, source * (1 - turn)), (right, right, down, down), (mark, mark)
+    return (source, source), (keep, torch.zeros_like(keep), turn, keep), (mark, mark)
+
+
+def sweep(q: Tensor, k: Tensor, v: Tensor, gates: Gates) -> tuple[Tensor, Tensor, Tensor]:
+    """Answers [B, H, R, C, V] of q, k [B, H, R, C, K] and v, and what leaves the image to the right and down.
+
+    The leaving memories are [B, H, R, K, V] and [B, H, C, K, V].
+    """
+    batch, heads, rows, columns, _ = q.shape
+    right = q.new_zeros(batch, heads, rows, k.shape[-1], v.shape[-1])
+    down, row = torch.zeros_like(right), torch.arange(rows, device=q.device)
+    answers, out_right, out_down = [], [], []
+    for diagonal in range(rows + columns - 1):
+        column = diagonal - row
+        inside = ((column >= 0) & (column < columns)).to(q.dtype)
+        place = column.clamp(0, columns - 1)
+        source, transition, mark = (
+            [part[:, :, row, place, None, None] * inside[:, None, None] for part in group] for group in gates
+        )
+        here_q, here_k, here_v = (part[:, :, row, place] for part in (q, k, v))
+        # the memory that left the row above goes down into this one
+        down = torch.cat([torch.zeros_like(down[:, :, :1]), down[:, :, :-1]], 2)
+        answers.append((here_q[..., None, :] @ (mark[0] * right + mark[1] * down))[..., 0, :])
+        written = here_k[..., :, None] * here_v[..., None, :]
+        right, down = (
+            source[0] * written + transition[0] * right + transition[1] * down,
+            source[1] * written + transition[2] * right + transition[3] * down,
+        )
+        if diagonal >= columns - 1:
+            out_right.append(right[:, :, diagonal - columns + 1])
+        if diagonal >= rows - 1:
+            out_down.append(down[:, :, rows - 1])
+    # node (r, c) was answered on diagonal r + c
+    skewed = torch.stack(answers, 2)
+    y = skewed[:, :, row[:, None] + torch.arange(columns, device=q.device), row[:, None]]
+    return y, torch.stack(out_right, 2), torch.stack(out_down, 2)
