@@ -8,15 +8,18 @@ import difflib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.api import registry
 from harness.api.errors import UsageError
+from harness.api.protocols import Setting
 from harness.api.registry import KINDS, Card, Kind
+from harness.sources import DataSources
 from harness.terminal import columns, plain
 
+LONG = 200  # characters; a longer value of a loaded model is printed below the others
 PINS = ("Dataset", "Wheel", "HubData", "DataFile")
 
 
@@ -26,16 +29,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "name", metavar="NAME", help="a task, model, decoder, kernel or metric, with or without parameters"
     )
     parser.add_argument("--json", action="store_true", help="print the card as JSON")
+    parser.add_argument(
+        "--load", action="store_true", help="put a model up too, and print its sizes, chat template and first token ids"
+    )
     parser.set_defaults(execute=execute)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Print every card of that name (a task and a decoder may share one)."""
     found = cards(options.name)
+    identities = [_identity(card, options.name) if options.load else {} for card in found]
     if options.json:
-        print(json.dumps([_as_dict(card) for card in found], indent=1, default=str))
+        shown = [_as_dict(card) | identity for card, identity in zip(found, identities, strict=True)]
+        print(json.dumps(shown, indent=1, default=str))
     else:
-        print("\n\n".join(_page(card, options.name) for card in found))
+        pages = [_page(card, options.name) for card in found]
+        print("\n\n".join(page + _loaded(identity) for page, identity in zip(pages, identities, strict=True)))
     return 0
 
 
@@ -85,6 +94,28 @@ def _page(card: Card, spec: str) -> str:
     ]
     lines += ["", f"parameters ({card.name}:name=value,...)", columns(parameters)] if parameters else []
     return "\n".join(lines)
+
+
+def _identity(card: Card, spec: str) -> dict[str, Any]:
+    """What the loaded model says of itself, under the key "loaded"; UsageError for what cannot be loaded."""
+    if card.kind != "model" or card.facts.get("learns"):
+        kind = "model that is trained on a task first" if card.kind == "model" else card.kind
+        raise UsageError(f"--load puts a ready model up, but {card.name} is a {kind}.")
+    _, given = registry.parse(spec)
+    setting = Setting(DataSources(None), announce=lambda line: print(line, file=sys.stderr))
+    loaded = registry.create("model", registry.format_spec(card.name, given)).load(setting)
+    return {"loaded": dict(loaded.identity)}
+
+
+def _loaded(identity: Mapping[str, Any]) -> str:
+    """The part of the page about a loaded model; a text of several lines, as a chat template is, stands below."""
+    if not identity:
+        return ""
+    items = {key: str(value) for key, value in identity["loaded"].items()}
+    tall = {key: value for key, value in items.items() if "\n" in value or len(value) >= LONG}
+    short = [(key, value) for key, value in items.items() if key not in tall]
+    long = ["\n".join(["", key, *map(plain, value.splitlines())]) for key, value in tall.items()]
+    return "\n".join(["", "", "loaded", columns(short), *long])
 
 
 def _as_dict(card: Card) -> dict[str, Any]:

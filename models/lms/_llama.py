@@ -123,7 +123,7 @@ class Network:
         final = tensor("model.norm.weight").to(self.dtype)
         self.final_norm = final + 1 if shape.gemma else final
         self.head = lay_out(embedding if shape.tied else tensor("lm_head.weight"), None, weights, self.dtype)
-        # one table a distinct rotary embedding, not one a layer; grown on demand
+        # one table a distinct rotary embedding, not one a layer; grown by `cover`
         self._turns: dict[tuple[float, ...], Tensor] = {}
 
     def first(self, layers: int) -> Network:
@@ -143,6 +143,8 @@ class Network:
         check: bool = False,
     ) -> tuple[Tensor, Mapping[int, Tensor]]:
         """The last layer's output [N, D] before the final norm, and the hidden states of the wanted layers.
+
+        Positions are below what `cover` was called with, so that a GPU need not be asked for the largest.
 
         Errors: NonFiniteError naming the first layer whose output is not finite, when `check` is set.
         """
@@ -173,14 +175,17 @@ class Network:
         """float32 logits [N, V] from the last layer's output."""
         return self.head(self.finish(hidden_ND)).float()
 
+    def cover(self, positions: int) -> list[Tensor]:
+        """The tables of angles of all layers, made long enough for so many positions; `run` asks for it first."""
+        for layer in range(len(self.layers)):
+            key = self.shape.rotaries[layer].frequencies
+            table = self._turns.get(key)
+            if table is None or len(table) < positions:
+                self._turns[key] = angles(self.shape, layer, max(2 * positions, 512)).to(self.device)
+        return list(self._turns.values())
+
     def _angles(self, layer: int, positions_N: Tensor) -> Tensor:
-        key = self.shape.rotaries[layer].frequencies
-        needed = int(positions_N.max()) + 1 if positions_N.numel() else 1
-        table = self._turns.get(key)
-        if table is None or len(table) < needed:
-            table = angles(self.shape, layer, max(2 * needed, 512)).to(self.device)
-            self._turns[key] = table
-        return table[positions_N].unsqueeze(1)
+        return self._turns[self.shape.rotaries[layer].frequencies][positions_N].unsqueeze(1)
 
 
 def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:

@@ -12,6 +12,7 @@ from harness.api.errors import HarnessError, UsageError
 from harness.api.types import Step, Want
 from harness.models.lms._cache import Cache, CachedAttention, choose, empty, keep
 from harness.models.lms._llama import Network, NonFiniteError
+from harness.models.lms._replay import Replay
 
 # R rows, T new tokens, N packed new tokens, D width, V vocabulary
 LAST = Want()
@@ -30,6 +31,8 @@ class LlamaRuntime:
         self.vocabulary = network.shape.vocabulary
         self.eos = frozenset(eos)
         self.context_length = context_length
+        # one launch a token where launches, not products, would set the pace
+        self.replay = Replay(network) if network.device.type == "cuda" else None
 
     def first_layers(self, layers: int) -> LlamaRuntime:
         """A cheaper model of the same tokens, for drafting: the first layers alone, with the same norm and head."""
@@ -60,18 +63,24 @@ class LlamaRuntime:
         network, counts = self.network, [len(row) for row in tokens]
         if parents is not None and [len(row) for row in parents] != counts:
             raise UsageError(f"tree: {counts} tokens but {[len(row) for row in parents]} parents; they must match.")
+        after = [old + new for old, new in zip(state.lengths, counts, strict=True)]
+        single = parents is None and counts == [1] * len(counts) and want == LAST
+        if self.replay is not None and single and max(after) <= state.capacity:
+            logits = _checked(self.replay.step(state, [row[0] for row in tokens])).unsqueeze(1)
+            return Step(state.handed_on(after, state.lengths), logits)
         attend = CachedAttention(network.shape, state, counts, parents, want.attention)
         ids_N = torch.tensor([token for row in tokens for token in row], dtype=torch.long, device=network.device)
-        positions_N = torch.tensor(attend.positions(), dtype=torch.long, device=network.device)
-        after = [old + new for old, new in zip(state.lengths, counts, strict=True)]
+        positions = attend.positions()
+        positions_N = torch.tensor(positions, dtype=torch.long, device=network.device)
         if not len(ids_N):
             return Step(state.handed_on(after, state.lengths))
+        network.cover(max(positions) + 1)
         hidden_ND, wanted = network.run(ids_N, positions_N, attend, want.hidden)
-        logits = self._logits(hidden_ND, counts, want)
-        if logits is not None and not bool(torch.isfinite(logits.sum())):
-            raise NonFiniteError("a logit is not finite")
+        all_logits = self._logits(hidden_ND, counts, want)
+        if all_logits is not None:
+            _checked(all_logits)
         padded = {layer: _unpack(values, counts) for layer, values in wanted.items()}
-        return Step(state.handed_on(after, state.lengths), logits, padded, attend.weights)
+        return Step(state.handed_on(after, state.lengths), all_logits, padded, attend.weights)
 
     def rewind(self, state: Cache, lengths: Sequence[int]) -> Cache:
         """Forget everything after each row's first `lengths[b]` tokens."""
@@ -122,6 +131,13 @@ def _usable(state: Cache, rows: int) -> None:
         raise HarnessError("a state was used twice; every call hands back a new one and consumes the old.")
     if rows != state.rows:
         raise UsageError(f"the state has {state.rows} rows but {rows} were given; they must match.")
+
+
+def _checked(logits: Tensor) -> Tensor:
+    """The logits; NonFiniteError when one is NaN or infinite."""
+    if not bool(torch.isfinite(logits.sum())):
+        raise NonFiniteError("a logit is not finite")
+    return logits
 
 
 def _unpack(packed: Tensor, counts: Sequence[int]) -> Tensor:

@@ -165,6 +165,7 @@ class ForestAttention:
         device = self.network.device
         self.ids = torch.tensor(ids, device=device)
         self.positions = torch.tensor(positions, device=device)
+        self.network.cover(max(positions) + 1)
         for index in self.kept:
             self.memory[index] = []
 

@@ -148,6 +148,15 @@ def test_list_takes_a_kind_in_singular_or_plural() -> None:
     assert list_verb.kind_named("task") == list_verb.kind_named("tasks") == "task"
 
 
+def test_show_loads_a_model_on_request_and_says_why_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "ngram", "--load"]) == 0
+    page = capsys.readouterr().out
+    assert "\nloaded\n" in page
+    assert "context_length" in page.split("\nloaded\n")[1]
+    assert cli.main(["show", "noun_list", "--load"]) == 2
+    assert "recall/noun_list is a task" in capsys.readouterr().err
+
+
 def test_show_prints_paper_licence_metrics_pins_and_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", "noun_list"]) == 0
     page = capsys.readouterr().out

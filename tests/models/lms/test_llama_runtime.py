@@ -14,6 +14,7 @@ from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.types import Want
 from harness.models.lms._linear import Int8Linear, PackedLinear, PlainLinear, RowInt8Linear, quantise_rows
 from harness.models.lms._llama import Network, NonFiniteError
+from harness.models.lms._replay import Replay
 from harness.models.lms._runtime import LlamaRuntime
 from harness.models.lms._scoring import ForestScorer, ScoreRow, StepScorer
 from harness.models.lms._shape import read_shape
@@ -107,6 +108,38 @@ def test_steps_of_any_size_equal_one_pass(pair: tuple[Any, LlamaRuntime]) -> Non
         if last > first:
             found.append(step.logits[0])
     torch.testing.assert_close(torch.cat(found), whole(network, TOKENS), atol=1e-4, rtol=0)
+
+
+def replayed(lm: LlamaRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six tokens for rows of different lengths through the static step, a row dropped half-way, against plain steps."""
+    monkeypatch.setattr("harness.models.lms._replay.READ_STEP", 4)
+    plain = LlamaRuntime(lm.network, 256, [1])
+    plain.replay = None
+    static = LlamaRuntime(lm.network, 256, [1])
+    static.replay = Replay(lm.network)
+    states = [side.step(side.start(3, 30), [TOKENS[:3], TOKENS[:11], [9]]).state for side in (plain, static)]
+    for number in range(6):
+        if number == 3:
+            states = [side.select(state, [0, 1]) for side, state in zip((plain, static), states, strict=True)]
+        new = [[TOKENS[number]], [TOKENS[-number]], [number]][: states[0].rows]
+        expected, found = (side.step(state, new) for side, state in zip((plain, static), states, strict=True))
+        torch.testing.assert_close(found.logits, expected.logits, atol=1e-4, rtol=1e-4)
+        states = [expected.state, found.state]
+    assert static.length(states[1]) == [9, 17]
+
+
+def test_the_static_step_that_a_gpu_replays_equals_a_plain_step(
+    pair: tuple[Any, LlamaRuntime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replayed(pair[1], monkeypatch)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a CUDA device")
+def test_a_captured_graph_equals_plain_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = transformers.AutoConfig.for_model("llama", **SIZES)
+    state = transformers.AutoModelForCausalLM.from_config(config).state_dict()
+    network = Network(read_shape(config.to_dict()), lambda key: state[key].cuda())
+    replayed(LlamaRuntime(network, 256, [1]), monkeypatch)
 
 
 def test_rows_of_different_lengths_equal_rows_alone(pair: tuple[Any, LlamaRuntime]) -> None:

@@ -242,6 +242,7 @@ def test_memory_that_runs_out_reaches_the_caller_and_the_next_call_is_unharmed(
     run = Network.run
     # small packs, so that a call has a late batch to fail at
     monkeypatch.setattr("harness.models.lms._scoring.PACK_TOKENS", 8)
+    monkeypatch.setattr("harness.models.lms._forest.CLUSTER_TOKENS", 8)
     for ask in (lambda: model.score(scored, meter=METER), lambda: generate(model, asked)):
         calls: list[int] = []
 
