@@ -15,6 +15,9 @@ from harness.boards.ranking import Standing, protocol, standings
 from harness.boards.records import Record
 from harness.boards.rows import Row, row_of
 
+# T tasks, K contestants
+TESTED = 20  # contestants whose mean ranks are compared pair by pair
+
 
 @dataclass(frozen=True, slots=True)
 class Board:
@@ -36,7 +39,7 @@ class Matrix:
     cells: Mapping[tuple[str, int], Row]
     impossible: frozenset[tuple[str, int]]  # the model has no door for the task
     mean_ranks: Mapping[str, float]  # of contestants with a value on every board
-    ranking: multiple.Ranking | None  # over `complete`
+    ranking: multiple.Ranking | None  # over `complete`; None for too few tasks or more than `TESTED` contestants
     complete: tuple[str, ...]
 
     @property
@@ -89,6 +92,8 @@ def matrix(found: Sequence[Board]) -> Matrix:
 
     Mean ranks are over contestants that have a value on every board; a mean over unequal sets of tasks is refused.
     """
+    from scipy.stats import rankdata
+
     used = widest(found)
     cells: dict[tuple[str, int], Row] = {}
     for place, board in enumerate(used):
@@ -103,11 +108,11 @@ def matrix(found: Sequence[Board]) -> Matrix:
         if (name, place) not in cells and not _fits(name, board.task)
     )
     complete = tuple(name for name in names if all(_valued(cells.get((name, place))) for place in range(len(used))))
-    ranking = None
+    ranking, means = None, {}
     if len(complete) >= 2 and len(used) >= 2:
-        scores = np.array([[_score(cells[name, place]) for name in complete] for place in range(len(used))])
-        ranking = multiple.rank(scores)
-    means = dict(zip(complete, ranking.mean_ranks, strict=True)) if ranking else {}
+        scores_TK = np.array([[_score(cells[name, place]) for name in complete] for place in range(len(used))])
+        means = dict(zip(complete, rankdata(-scores_TK, axis=1).mean(axis=0).tolist(), strict=True))
+        ranking = multiple.rank(scores_TK) if len(complete) <= TESTED else None
     return Matrix(names, used, cells, impossible, means, ranking, complete)
 
 

@@ -66,15 +66,17 @@ def _panel(board: Board, axis: Any) -> None:
             drawstyle="steps-pre",
             zorder=2,
         )
-        for row, speed in mine:
-            low, high = row.low, row.high
-            if low is not None and high is not None:
-                axis.plot([speed, speed], [low, high], color=colour(place), linewidth=0.8, alpha=0.6, zorder=1)
-            on_front = any(row is other for other, _ in pareto)
-            face = colour(place) if on_front else "none"
+        known = [(row, speed) for row, speed in mine if row.low is not None and row.high is not None]
+        axis.vlines(
+            [speed for _, speed in known], [row.low for row, _ in known], [row.high for row, _ in known],
+            color=colour(place), linewidth=0.8, alpha=0.6, zorder=1,
+        )  # fmt: skip
+        best = {row.digest for row, _ in pareto}
+        for chosen, face in ((True, colour(place)), (False, "none")):
+            shown = [(row, speed) for row, speed in mine if (row.digest in best) == chosen]
             axis.plot(
-                [speed], [row.value], marker=mark(place), markersize=6, linestyle="none", zorder=3,
-                markerfacecolor=face, markeredgecolor=colour(place),
+                [speed for _, speed in shown], [row.value for row, _ in shown], marker=mark(place), markersize=6,
+                linestyle="none", zorder=3, markerfacecolor=face, markeredgecolor=colour(place),
             )  # fmt: skip
         axis.plot([], [], marker=mark(place), color=colour(place), label=label(device or "unknown machine", 36))
     _name_points(found, axis)
