@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.models.lms._cache import Cache
 from harness.models.lms._llama import Network
 
-# R rows, S slots read, H query heads, K key heads, E head width, V vocabulary
+# R rows, N new tokens (one a row, so N = R), S slots read, H query heads, K key heads, E head width, V vocabulary
 
 # slots read are rounded up to a multiple of this, so that a growing text needs few graphs
 READ_STEP = 512  # slots
@@ -53,13 +53,13 @@ class StaticStep:
         hidden_RD, _ = self._network.run(self.ids, self.positions, self._attend)
         self.logits.copy_(self._network.logits(hidden_RD))
 
-    def _attend(self, layer: int, query_RHE: Tensor, key_RKE: Tensor, value_RKE: Tensor) -> Tensor:
+    def _attend(self, layer: int, query_NHE: Tensor, key_NKE: Tensor, value_NKE: Tensor) -> Tensor:
         shape = self._network.shape
         keys, values = self._buffer[layer, 0], self._buffer[layer, 1]
-        keys[self._rows, :, self.positions] = key_RKE
-        values[self._rows, :, self.positions] = value_RKE
+        keys[self._rows, :, self.positions] = key_NKE
+        values[self._rows, :, self.positions] = value_NKE
         # the heads that share a key head become its queries, and the keys are read once
-        grouped = query_RHE.reshape(len(query_RHE), shape.kv_heads, -1, shape.head_width)
+        grouped = query_NHE.reshape(len(query_NHE), shape.kv_heads, -1, shape.head_width)
         mixed = F.scaled_dot_product_attention(
             grouped,
             keys[:, :, : self.read],
@@ -67,7 +67,7 @@ class StaticStep:
             attn_mask=self._mask(shape.windows[layer]),
             scale=shape.scale,
         )
-        return mixed.reshape(len(query_RHE), -1)
+        return mixed.reshape(len(query_NHE), -1)
 
     def _mask(self, window: int) -> Tensor:
         if window not in self._masks:
