@@ -1,5 +1,9 @@
 """Generators of long filters against the powers that define them; masks against attention with a dense mask."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -9,6 +13,27 @@ from harness.kernels._contract import relative_error
 from harness.kernels._dispatch import operation
 from harness.kernels.long_conv import _generators
 from harness.kernels.tree_attention import _masks
+
+MEASURED = """
+import resource, sys
+import torch
+from harness.kernels._dispatch import operation
+
+vandermonde, long_conv = operation("vandermonde"), operation("long_conv")
+def run(channels, states, length):
+    weight = torch.randn(channels, states, dtype=torch.complex64, requires_grad=True)
+    rate = torch.complex(-torch.rand(channels, states), torch.randn(channels, states)).requires_grad_()
+    x = torch.randn(1, channels, length)
+    answer, _ = long_conv(x, vandermonde(weight, rate, length))
+    torch.autograd.grad(answer.sum(), (weight, rate))
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+channels, states, length = map(int, sys.argv[1:])
+run(channels, states, 64)
+before = peak()
+run(channels, states, length)
+print(peak() - before)
+"""
 
 
 def test_krylov_equals_repeated_multiplication() -> None:
@@ -27,6 +52,40 @@ def test_the_moving_average_equals_its_recurrence() -> None:
     powers = q.double().unsqueeze(2) ** torch.arange(40)
     expected = ((gamma * p * beta).double().unsqueeze(2) * powers).sum(1) / 2**0.5
     assert relative_error(_generators.ema(p, q, beta, gamma, 40), expected) < 1e-5
+
+
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_the_implicit_filter_equals_its_network_at_each_position(length: int) -> None:
+    rng = np.random.default_rng(3)
+    bands, hidden, channels = 2, 6, 3
+    weights = [rng.normal(size=shape) for shape in ((hidden, 2 * bands + 1), (hidden, hidden), (channels, hidden))]
+    biases = [rng.normal(size=hidden), rng.normal(size=hidden), None]
+    frequency, decay = rng.normal(size=hidden), rng.normal(size=channels)
+    expected = np.empty((channels, length))
+    for step in range(length):
+        place = step / (length - 1) if step else 0.0
+        angles = [2 * np.pi * step / length * band for band in (1e-4, 1.0)]
+        value = np.array([place, *np.cos(angles), *-np.sin(angles)])
+        value = np.sin(frequency * (weights[0] @ value + biases[0]))
+        value = np.sin(frequency * (weights[1] @ value + biases[1]))
+        expected[:, step] = weights[2] @ value * np.exp(-np.abs(decay) * place)
+    got = _generators.implicit(
+        [torch.from_numpy(weight) for weight in weights],
+        [bias if bias is None else torch.from_numpy(bias) for bias in biases],
+        torch.from_numpy(frequency), torch.from_numpy(decay), length,
+    )  # fmt: skip
+    assert relative_error(got, torch.from_numpy(expected)) < 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1 << 14, 1 << 16])
+def test_a_filter_and_its_convolution_never_hold_every_state_of_every_step(length: int) -> None:
+    channels, states = 32, 64
+    whole = channels * states * length * 8  # bytes of [H, N, L] in complex64
+    # the peak of a process never falls, so each measurement gets one of its own
+    command = [sys.executable, "-c", MEASURED, str(channels), str(states), str(length)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240)
+    assert int(done.stdout) < whole / 2, f"{int(done.stdout) >> 20} MiB, where [H, N, L] is {whole >> 20} MiB"
 
 
 def test_a_tree_sees_ancestors_alone() -> None:
