@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch.nn.functional import logsigmoid, scaled_dot_product_attention
 
@@ -35,13 +37,15 @@ def against_attention(length: int, backward: bool) -> tuple[Work, Work]:
     )
 
 
-def against_fla(batch: int, heads: int, length: int, width: int) -> tuple[Work, Work]:
-    from fla.ops.simple_gla import chunk_simple_gla
+def against_fla(form: str, batch: int, heads: int, length: int, width: int, backward: bool) -> tuple[Work, Work]:
+    """One of its forms of the same recurrence; its arrays hold time before heads."""
+    from fla.ops import simple_gla
 
     q, k, v, gate = arguments(batch, heads, length, width, "cuda", torch.bfloat16)
     theirs = [tensor.detach().transpose(1, 2).contiguous().requires_grad_() for tensor in (q, k, v, gate)]
-    return answer(lambda: gated_linear(q, k, v, gate)[0], (q, k, v, gate), True), answer(
-        lambda: chunk_simple_gla(*theirs[:3], g=theirs[3], scale=1.0)[0], tuple(theirs), True
+    run = getattr(simple_gla, form)
+    return answer(lambda: gated_linear(q, k, v, gate)[0], (q, k, v, gate), backward), answer(
+        lambda: run(*theirs[:3], g=theirs[3], scale=1.0)[0], tuple(theirs), backward
     )
 
 
@@ -51,24 +55,25 @@ def answer(forward: Work, inputs: tuple[torch.Tensor, ...], backward: bool) -> W
     return torch.no_grad()(forward)
 
 
+# which of its forms is the fastest depends on the shape and the GPU
+FLA_FORMS = ("chunk_simple_gla", "fused_chunk_simple_gla", "parallel_simple_gla")
+
 ROWS = (
     Row("fwd+bwd B1 H8 L2048 D64 vs the loop", lambda: against_loop(2048, True), at_least=20.0, rounds=5),
     Row("fwd B1 H8 L2048 D64 vs the loop", lambda: against_loop(2048, False), at_least=20.0, rounds=9),
     Row("fwd+bwd B1 H8 L4096 D64 vs causal SDPA", lambda: against_attention(4096, True), at_least=1.0, rounds=9),
     Row("fwd B1 H8 L4096 D64 vs causal SDPA", lambda: against_attention(4096, False), at_least=1.0, rounds=9),
     Row("fwd+bwd B1 H8 L2048 D64 vs causal SDPA", lambda: against_attention(2048, True), rounds=9),
-    Row(
-        "H100 bf16 fwd+bwd B8 T2048 H8 D64 vs flash-linear-attention",
-        lambda: against_fla(8, 8, 2048, 64),
-        at_least=1 / 1.2,
-        device="cuda",
-        needs="fla",
-    ),
-    Row(
-        "H100 bf16 fwd+bwd B1 T8192 H32 D128 vs flash-linear-attention",
-        lambda: against_fla(1, 32, 8192, 128),
-        at_least=1 / 1.2,
-        device="cuda",
-        needs="fla",
+    *(
+        Row(
+            f"H100 bf16 {name} B{batch} T{length} H{heads} D{width} vs fla {form}",
+            partial(against_fla, form, batch, heads, length, width, backward),
+            at_least=1 / 1.2,
+            device="cuda",
+            needs="fla",
+        )
+        for batch, length, heads, width in ((8, 2048, 8, 64), (1, 8192, 32, 128))
+        for form in FLA_FORMS
+        for name, backward in (("fwd", False), ("fwd+bwd", True))
     ),
 )

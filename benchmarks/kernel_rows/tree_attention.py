@@ -24,12 +24,25 @@ def against_dense(context: int, heads: int, width: int, device: str, dtype: torc
     )
 
 
+def copy_bandwidth(context: int, heads: int, width: int) -> tuple[Work, Work]:
+    """Keys and values are read once; copying the keys reads and writes as many bytes."""
+    ours, _ = against_dense(context, heads, width, "cuda", torch.bfloat16)
+    keys = torch.randn(1, heads, context + 64, width, device="cuda").to(torch.bfloat16)
+    return ours, lambda: keys.clone()
+
+
 ROWS = (
     Row("64 nodes over 8192 keys H8 D64 vs SDPA", lambda: against_dense(8192, 8, 64, "cpu", torch.float32), rounds=9),
     Row(
         "H100 bf16 64 nodes over 8192 keys H32 D128 vs SDPA with a dense mask",
         lambda: against_dense(8192, 32, 128, "cuda", torch.bfloat16),
         at_least=1.5,
+        device="cuda",
+    ),
+    Row(
+        "H100 bf16 64 nodes over 8192 keys H32 D128 vs copying as many bytes",
+        lambda: copy_bandwidth(8192, 32, 128),
+        at_least=0.8,
         device="cuda",
     ),
 )
