@@ -36,7 +36,7 @@ HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
 class SmolLM2:
     """A Llama of 135 M parameters (30 layers, width 576, 9 heads of 3 key heads, 49,152 words, context 8,192).
 
-    `weights=int8` keeps one scale for 32 weights and computes in float32 (less memory, not faster), `int8-rows` one
+    `weights=int8` keeps one scale for 32 weights and computes in float32 (less memory, but slower), `int8-rows` one
     scale a row and computes in bfloat16 (faster, coarser): benchmarks/engine.py --row int8,int8-rows. `template` says
     when the chat template is used ("auto": for conversations and for requests that carry an instruction or shots).
     `copy=hub` reads the original weights from the hub, which must be switched on or hold them in its cache
