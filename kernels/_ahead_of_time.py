@@ -1,8 +1,8 @@
 """Whether the GPU kernels compile for a GPU that is not here, and fit its shared memory.
 
 Each `kernels/<op>/gpu.py` lists under AHEAD what to compile. `python -m harness.kernels._ahead_of_time OP...` compiles
-them for sm_80 and sm_90 and prints one JSON line each; it must run without TRITON_INTERPRET, which replaces the
-compiler.
+them for sm_80 and sm_90 and prints one JSON line each, with --first the first entry of each operation for sm_90 alone;
+it must run without TRITON_INTERPRET, which replaces the compiler.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Compiled:
     shared: int  # bytes
 
 
-def compile_for(op: str, capability: int) -> Iterator[Compiled]:
-    """Compile each entry of the operation's AHEAD for one compute capability."""
+def compile_for(op: str, capability: int, count: int | None = None) -> Iterator[Compiled]:
+    """Compile the first `count` entries of the operation's AHEAD, or all, for one compute capability."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    for entry in importlib.import_module(f"harness.kernels.{op}.gpu").AHEAD:
+    for entry in importlib.import_module(f"harness.kernels.{op}.gpu").AHEAD[:count]:
         signature = {**entry.types, **dict.fromkeys(entry.constants, "constexpr")}
         source = ASTSource(fn=entry.kernel, signature=signature, constexprs=dict(entry.constants))
         options = {"num_warps": entry.warps, "num_stages": entry.stages}
@@ -60,11 +60,12 @@ def compile_for(op: str, capability: int) -> Iterator[Compiled]:
         )
 
 
-def main(ops: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Print one JSON line for each kernel and target."""
-    for op in ops:
-        for capability in SHARED_LIMIT:
-            for built in compile_for(op, capability):
+    first = "--first" in arguments
+    for op in (argument for argument in arguments if argument != "--first"):
+        for capability in [max(SHARED_LIMIT)] if first else SHARED_LIMIT:
+            for built in compile_for(op, capability, 1 if first else None):
                 print(json.dumps({name: getattr(built, name) for name in Compiled.__slots__}), flush=True)
 
 

@@ -17,6 +17,7 @@ NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 def workspace(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """An uninitialised CPU tensor of float32 or float64; NaN where torch is told to fill such memory."""
     fresh = torch.from_numpy(np.empty(tuple(shape), NUMPY[dtype]))
-    if torch.are_deterministic_algorithms_enabled() and torch.utils.deterministic.fill_uninitialized_memory:
+    poisoned = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    if poisoned and torch.are_deterministic_algorithms_enabled():
         fresh.fill_(torch.nan)
     return fresh

@@ -23,7 +23,6 @@ from harness.kernels.fused_rnn.reference import CELLS, Cell, initial
 # B batch, T time, H heads, D width of a head, E width in (E = D), S states
 # G input gates, K recurrent gates, J biases, I width of an unprojected input, Q pre-activations that are kept
 WIDEST = 64  # the weights of four gates of a wider head do not stay resident
-WIDEST_FLOAT32 = 32  # three tf32 products a gate of a wider head did not compile in five minutes
 ROWS = 16  # rows of a program: the least that the matrix units take
 
 KINDS = {"elman": 0, "lstm": 1, "gru": 2, "slstm": 3}
@@ -38,12 +37,11 @@ def fused_rnn(
     *,
     cell: Cell = "lstm",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As the reference, for heads up to 64 wide, 32 in float32 (once differentiable). UsageError for wider ones."""
-    width, widest = bias_JHD.shape[2], WIDEST_FLOAT32 if x.dtype == torch.float32 else WIDEST
-    if width > widest:
+    """As the reference, for heads up to 64 wide (once differentiable). UsageError for wider ones."""
+    width = bias_JHD.shape[2]
+    if width > WIDEST:
         raise UsageError(
-            f"fused_rnn: heads are {width} wide; the gpu path keeps weights resident up to {widest} in "
-            f"{str(x.dtype)[6:]} ({WIDEST} in half types). "
+            f"fused_rnn: heads are {width} wide; the gpu path keeps weights resident up to {WIDEST}. "
             "Use more heads, pass path='reference', or move the tensors to the cpu."
         )
     if x.dtype == torch.float64:
@@ -96,12 +94,16 @@ class _Run(torch.autograd.Function):
 
 
 def _options(cell: Cell, dtype: torch.dtype, width: int) -> dict[str, Any]:
+    block, dot = max(16, triton.next_power_of_2(width)), product_type(dtype)
     return {
-        "CELL": KINDS[cell],
-        "ROWS": ROWS,
-        "BLOCK_D": max(16, triton.next_power_of_2(width)),
-        "DOT": product_type(dtype),
-    }
+        "CELL": KINDS[cell], "ROWS": ROWS, "BLOCK_D": block, "DOT": dot,
+        "num_warps": _warps(dot, block), "num_stages": 1,
+    }  # fmt: skip
+
+
+def _warps(dot: Any, width: int) -> int:
+    """Three tf32 products a gate of a wide head take twice the registers; in four warps they compile for minutes."""
+    return 8 if dot == tl.float32 and width > 32 else 4
 
 
 @triton.jit
@@ -324,11 +326,12 @@ def _ahead(kernel: Any, kind: str, cell: int, width: int) -> Ahead:
         if name not in ("CELL", "ROWS", "BLOCK_D", "DOT")
     }
     dot = tl.bfloat16 if kind == "bf16" else tl.float32
-    return Ahead(kernel, arguments, {"CELL": cell, "ROWS": ROWS, "BLOCK_D": width, "DOT": dot}, stages=1)
+    constants = {"CELL": cell, "ROWS": ROWS, "BLOCK_D": width, "DOT": dot}
+    return Ahead(kernel, arguments, constants, warps=_warps(dot, width), stages=1)
 
 
 AHEAD = tuple(
     _ahead(kernel, kind, cell, width)
     for kernel in (_forward, _backward)
-    for kind, cell, width in (("fp32", 1, 32), ("bf16", 3, 64))
+    for kind, cell, width in (("fp32", 1, 32), ("fp32", 3, 64), ("bf16", 3, 64))
 )
