@@ -150,7 +150,7 @@ def _spreads(values_KR: Array) -> NDArray[np.float64]:
         variance_KK = squares_K[:, None] + squares_K[None, :] - 2 * products_KK
         # rounding leaves a little where two rows are equal
         scale_KK = np.maximum(squares_K[:, None], squares_K[None, :])
-        return np.sqrt(np.where(variance_KK > 1e-12 * scale_KK, variance_KK, 0.0))
+        return np.asarray(np.sqrt(np.where(variance_KK > 1e-12 * scale_KK, variance_KK, 0.0)))
     rows = len(values_KR)
     spread_KK = np.zeros((rows, rows))
     for left, right in combinations(range(rows), 2):

@@ -40,7 +40,7 @@ def export(results: Sequence[RunResult]) -> str:
         raise DataError("an lm-eval file holds one result a task; export runs of one task apart.")
     signature, identity, environment = first.signature, first.identity, first.environment
     seconds = sum(float(result.timings.get("wall_seconds") or 0.0) for result in results)
-    found = {
+    found: dict[str, Any] = {
         "results": {result.task: _task(result) for result in results},
         "group_subtasks": {result.task: [] for result in results},
         "configs": {
@@ -177,7 +177,7 @@ def _metrics(values: Mapping[str, Any], better: Mapping[str, Any], count: int) -
         if key in PLAIN or name.endswith("_stderr") or not chosen or not _is_number(value):
             continue
         error = values.get(f"{name}_stderr,{chosen}")
-        half = Z95 * float(error) if _is_number(error) else nan
+        half = Z95 * float(error) if error is not None and _is_number(error) else nan
         # lm-eval's other filters are other metrics
         full = name if chosen == "none" else f"{name}.{chosen}"
         found[full] = Measurement(

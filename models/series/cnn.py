@@ -91,8 +91,7 @@ class FullyConvolutional(nn.Module):
 
     def forward(self, x_BCT: Tensor, mask_B1T: Tensor) -> Tensor:
         """Convolve, normalise, mask; mean over the true steps."""
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            taps = layer.kernel_size[0]
+        for layer, norm, taps in zip(self.layers, self.norms, KERNELS, strict=True):
             # as many steps before as after, one more after when the taps are even: the length stays
             x_BCT = layer(functional.pad(x_BCT * mask_B1T, ((taps - 1) // 2, taps // 2)))
             x_BCT = functional.relu(norm(x_BCT.transpose(1, 2)).transpose(1, 2))
