@@ -122,12 +122,26 @@ def resample(
                 values_MR[row, start : start + len(part_RN)] = metric.resample(run, part_RN)
         return values_MR
     members = [np.flatnonzero(groups_N == group) for group in range(int(groups_N.max()) + 1)]
-    for start, part_RG in _blocks(rng, len(members), draws):
-        for offset, drawn_G in enumerate(part_RG):
-            rows = np.concatenate([members[group] for group in drawn_G])
+    widest = len(members) * max(map(len, members))
+    for start, part_RG in _blocks(rng, len(members), draws, widest):
+        for chosen, rows_RN in _unpacked(members, part_RG):
             for row, run in enumerate(runs):
-                values_MR[row, start + offset] = metric.reduce(run[rows])
+                values_MR[row, start + chosen] = metric.resample(run, rows_RN)
     return values_MR
+
+
+def _unpacked(members: Sequence[Indices], part_RG: Indices) -> Iterator[tuple[Indices, Indices]]:
+    """Rows of the examples of drawn clusters; draws that hold equally many examples come together."""
+    sizes_G = np.array([len(rows) for rows in members])
+    padded_GK = np.full((len(members), int(sizes_G.max())), -1)
+    for group, rows in enumerate(members):
+        padded_GK[group, : len(rows)] = rows
+    flat_RK = padded_GK[part_RG].reshape(len(part_RG), -1)
+    totals_R = sizes_G[part_RG].sum(axis=1)
+    for total in np.unique(totals_R):
+        chosen = np.flatnonzero(totals_R == total)
+        some_CK = flat_RK[chosen]
+        yield chosen, some_CK[some_CK >= 0].reshape(len(chosen), int(total))
 
 
 def _resample_totals(
@@ -154,9 +168,12 @@ def _resample_totals(
     )
 
 
-def _blocks(rng: np.random.Generator, size: int, draws: int) -> Iterator[tuple[int, Indices]]:
-    """Row indices [R, N] in blocks of bounded memory; the numbers do not depend on the block size."""
-    block = max(1, BLOCK // max(1, size))
+def _blocks(rng: np.random.Generator, size: int, draws: int, held: int = 0) -> Iterator[tuple[int, Indices]]:
+    """Unit indices [R, size] in blocks of bounded memory (`held` indices a draw, if more than `size`).
+
+    The numbers do not depend on the block size.
+    """
+    block = max(1, BLOCK // max(1, size, held))
     for start in range(0, draws, block):
         yield start, rng.integers(0, size, size=(min(block, draws - start), size), dtype=np.int64)
 
