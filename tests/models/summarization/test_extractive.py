@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from harness.api.protocols import Setting, SilentMeter
 from harness.api.types import Failure, Generate
 from harness.models.summarization._extract import sentences
 
+needs_sumy = pytest.mark.skipif(find_spec("sumy") is None, reason="TextRank comes with the extra [extractive]")
 CHAT = "A: the red fox jumps. Really?\nB: the red fox sleeps\nC: nothing here\nD: the red fox eats"
 
 
@@ -21,7 +24,14 @@ def say(spec: str, *sources, seed: int = 0):
     )
 
 
-@pytest.mark.parametrize("spec", ["summarization/lead", "summarization/random_extract", "summarization/textrank"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "summarization/lead",
+        "summarization/random_extract",
+        pytest.param("summarization/textrank", marks=needs_sumy),
+    ],
+)
 class TestEveryRule:
     def test_a_blank_source_gives_an_empty_summary(self, spec):
         assert [item.text for item in say(spec, "", " \n ")] == ["", ""]
@@ -64,6 +74,7 @@ def test_every_sentence_is_drawn_equally_often():
     assert np.abs(counts - 100).max() < 4 * np.sqrt(400 * 0.25 * 0.75)
 
 
+@needs_sumy
 def test_textrank_prefers_sentences_that_share_words():
     said = say("summarization/textrank:k=3", CHAT)[0].text
     assert "nothing here" not in said
