@@ -21,8 +21,8 @@ from harness.models.decoders._warping import Warping
 
 # V vocabulary, K candidates a token, N nodes
 CANDIDATES = 8  # the paper's k
-# Chance that the target's next token is the candidate of rank r, for trees of other sizes than the published one:
-# read off the published tree's own shape (children per rank), only the order matters.
+# Chance that the target's next token is the candidate of rank r, for trees of other sizes than the published one.
+# A guess, not a measurement: it only orders the nodes, and `harness tune` measures what each size then yields.
 RANK_HITS = (0.36, 0.14, 0.08, 0.05, 0.04, 0.03, 0.02, 0.02)
 
 
