@@ -25,17 +25,21 @@ class ArrowPointing(DrawnTask):
 
     Where it does not point, the arrow is turned by 45 to 315 degrees, so no label hangs on a pixel. The sizes of arrow
     and circle stay the same in larger images; only the distances grow.
+    A token is a pixel, or a square `patch` of pixels, row by row.
     Differs from the paper: images of 24 pixels, 48 at test, in place of 192 and 384.
     """
 
     size: int = 24  # pixels a side
     test_size: int = 48  # pixels a side
+    patch: int = 1  # pixels a side of what one token shows (16 in the paper, 12 tokens a side in training)
 
     def __post_init__(self) -> None:
-        """Refuse images without room for both."""
+        """Refuse images without room for both, or that patches do not fill."""
         super().__post_init__()
         if min(self.size, self.test_size) < 16:
             raise ValueError("arrow_pointing needs sizes of 16 pixels or more.")
+        if self.patch < 1 or self.size % self.patch or self.test_size % self.patch:
+            raise ValueError("arrow_pointing needs a patch that divides both sizes.")
 
     def draw(self, rng: np.random.Generator, split: str) -> Drawn:
         """Pointing or not, by a fair coin."""
@@ -48,8 +52,10 @@ class ArrowPointing(DrawnTask):
         angle = math.atan2(circle[0] - arrow[0], circle[1] - arrow[1])
         if not pointing:
             angle += rng.uniform(math.pi / 4, 2 * math.pi - math.pi / 4)
-        pixels = draw_scene(size, arrow, angle, circle).reshape(-1, 1)
-        return Drawn(Label(pixels, 2, shape=(size, size)), int(pointing), {"size": str(size)})
+        side = size // self.patch
+        blocks = draw_scene(size, arrow, angle, circle).reshape(side, self.patch, side, self.patch)
+        tokens = blocks.swapaxes(1, 2).reshape(side * side, self.patch**2)
+        return Drawn(Label(tokens, 2, shape=(side, side)), int(pointing), {"size": str(size)})
 
 
 def draw_scene(size: int, arrow: NDArray[np.float64], angle: float, circle: NDArray[np.float64]) -> NDArray[np.float64]:

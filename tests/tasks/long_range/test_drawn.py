@@ -18,6 +18,7 @@ from harness.tasks.long_range.arrow_pointing import ArrowPointing
 from harness.tasks.long_range.associative_recall import AssociativeRecall
 from harness.tasks.long_range.listops import CLOSE, OPERATORS, ListOps, evaluate, grow, nesting
 from harness.tasks.long_range.parity import Parity
+from harness.tasks.long_range.passkey import Passkey
 from harness.tasks.long_range.pathfinder import Pathfinder
 from harness.tasks.long_range.retrieval import Retrieval
 from harness.tasks.long_range.selective_copying import SelectiveCopying
@@ -152,6 +153,34 @@ def test_arrows_point_at_the_circle_or_clearly_do_not() -> None:
     assert 70 < sum(labels) < 130
     assert drawn(task)[0][0].shape == (48 * 48, 1)
     assert drawn(task, "train")[0][0].shape == (24 * 24, 1)
+
+
+def test_patches_hold_the_pixels_of_their_squares_row_by_row() -> None:
+    (pixels, label), (patches, same) = (drawn(ArrowPointing(size=16, patch=size), "train", 1)[0] for size in (1, 4))
+    assert label == same
+    picture = pixels.reshape(16, 16)
+    assert patches.shape == (16, 16)
+    assert patches[6].tolist() == picture[4:8, 8:12].reshape(-1).tolist()
+    with pytest.raises(ValueError, match="patch that divides"):
+        ArrowPointing(patch=5)
+
+
+def test_a_passkey_of_all_depths_is_asked_for_at_the_end() -> None:
+    depths = set()
+    for sequence, target in drawn(Passkey(length=16, test_length=20), count=200):
+        depth = sequence.tolist().index(10)
+        depths.add(depth)
+        assert sequence.shape == (20,)
+        assert sequence[depth + 1 : depth + 6].tolist() == target
+        assert sequence[15:].tolist() == [11] * 5
+        assert sequence.tolist().count(10) == 1
+        assert int((sequence >= 12).sum()) == 9
+    assert depths == set(range(10))
+
+
+def test_a_passkey_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="lengths of 11 or more"):
+        Passkey(length=10)
 
 
 def test_pathfinder_pictures_hold_two_marks_and_dimmer_dashes() -> None:
