@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -16,6 +16,7 @@ from harness.signature import asked
 from harness.timing import RunMeter
 
 SEES = ("train", "validation")
+SIZE_TOLERANCE = 0.1  # the Long Range Arena's own
 
 
 @dataclass(slots=True)
@@ -50,7 +51,9 @@ def fit(pairing: Pairing, setting: Setting, meter: RunMeter) -> tuple[Any, tuple
             setting=setting,
             meter=meter,
         )
-    return loaded, _notes(tested)
+        identity = dict(loaded.identity)
+    _keep_to(cell.budget.parameters, identity, pairing.model_spec)
+    return loaded, _notes(tested) + _size_notes(pairing.task, identity)
 
 
 def _stream(pairing: Pairing, setting: Setting, split: str, tested: _Tested) -> Callable[[], Iterator[Example]]:
@@ -74,6 +77,28 @@ def _stream(pairing: Pairing, setting: Setting, split: str, tested: _Tested) -> 
             yield example
 
     return restart
+
+
+def _keep_to(limit: int, identity: Mapping[str, Any], model: str) -> None:
+    """HarnessError when a network is larger than the budget allows, or does not say how large it is."""
+    if not limit:
+        return
+    found = identity.get("parameters")
+    if not isinstance(found, int):
+        raise HarnessError(f"{model} does not say how many parameters it has, but the budget allows {limit:,}.")
+    if found > limit:
+        raise HarnessError(f"{model} has {found:,} parameters, but the budget allows {limit:,}; make it smaller.")
+
+
+def _size_notes(task: Any, identity: Mapping[str, Any]) -> tuple[str, ...]:
+    """A benchmark that names a reference size (LRA) compares models within 10% of it; others are marked."""
+    reference, found = getattr(task, "reference_parameters", 0), identity.get("parameters")
+    if not reference or not isinstance(found, int) or abs(found / reference - 1) <= SIZE_TOLERANCE:
+        return ()
+    return (
+        f"{found:,} parameters are {found / reference:.2g} times the benchmark's reference model ({reference:,}); "
+        "its rule asks for within 10%",
+    )
 
 
 def _notes(tested: _Tested) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ def build(
         "model": model,
         "weights": dict(sorted(weights.items())),
         "training_data": training_data,
-        "budget": asdict(budget) if budget else None,
+        "budget": _spent(budget) if budget else None,
         "decoder": decoder,
         "decoder_weights": dict(sorted(decoder_weights.items())),
         "device": device,
@@ -67,6 +67,12 @@ def build(
         "libraries": environment.versions(),
         "code": dict(sorted(code.items())),
     }
+
+
+def _spent(budget: Budget) -> dict[str, Any]:
+    stated = asdict(budget)
+    # a later addition: left out when not given, so that older runs keep their names
+    return stated if budget.parameters else {key: value for key, value in stated.items() if key != "parameters"}
 
 
 def digest(signature: Mapping[str, Any]) -> str:

@@ -197,6 +197,7 @@ class Budget:
     steps: int = 0
     seconds: float = 0.0
     tokens: int = 0
+    parameters: int = 0  # most that the network may have
 
 
 @dataclass(frozen=True, slots=True)

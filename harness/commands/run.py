@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.runner import Outcome
 
 T = TypeVar("T")
-BUDGET = {"steps": int, "seconds": float, "tokens": int}
+BUDGET = {"steps": int, "seconds": float, "tokens": int, "parameters": int}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16 (auto)")
     parser.add_argument(
-        "--budget", default="", metavar="steps=N,...", help="what a learner may spend: steps, seconds, tokens"
+        "--budget",
+        default="",
+        metavar="steps=N,...",
+        help="what a learner may spend: steps, seconds, tokens, parameters",
     )
     parser.add_argument("--batch-tokens", type=int, default=8192, metavar="N", help="most tokens of a batch (8192)")
     parser.add_argument("--single", action="store_true", help="one request at a time: latencies as one user sees them")

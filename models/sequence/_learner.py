@@ -63,7 +63,8 @@ class SequenceModel(ABC):
         data = Table.of(train())
         held = Table.of(validation(), like=data)
         torch.manual_seed(seed)
-        network = self.network(data.facts).to(setting.device)
+        sized = replace(self, size=budget.parameters) if budget.parameters else self
+        network = sized.network(data.facts).to(setting.device)
         fitted = FittedSequence(network, data.facts, setting.device)
 
         def loss(rows: Sequence[int]) -> tuple[Tensor, int]:

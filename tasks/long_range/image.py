@@ -15,6 +15,7 @@ from harness.api.protocols import Sources
 from harness.api.registry import task
 from harness.api.types import DataFile, Dataset, Example, HubData, Label, Labelled, Response
 from harness.tasks.long_range._drawn import one_hot
+from harness.tasks.long_range._reference import transformer_parameters
 from harness.tasks.long_range._stored import shuffled
 
 FOLDER = "small_images"
@@ -67,6 +68,11 @@ class Image:
 
     source: Literal["cifar10", "mnist", "digits"] = "cifar10"
     pixels: Literal["values", "tokens"] = "values"
+
+    @property
+    def reference_parameters(self) -> int:
+        """Size of the base Transformer of the release, for CIFAR-10."""
+        return transformer_parameters(vocabulary=256, classes=10, width=32, inner=32, mlp=64, layers=1, positions=1024)
 
     @property
     def door(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from harness.api.registry import task
 from harness.api.types import Label
 from harness.tasks.long_range._drawn import Drawn, DrawnTask
+from harness.tasks.long_range._reference import transformer_parameters
 
 OPERATOR_CHANCE = 0.25  # of a node above the greatest depth
 OPERATORS = ("MIN", "MAX", "MED", "SM")
@@ -44,6 +45,11 @@ class ListOps(DrawnTask):
         super().__post_init__()
         if self.depth < 1 or self.arguments < 2 or not 0 <= self.shortest < self.longest - 1:
             raise ValueError("listops needs depth >= 1, arguments >= 2 and shortest < longest - 1.")
+
+    @property
+    def reference_parameters(self) -> int:
+        """Size of the base Transformer of the release; its six layers are one, tied."""
+        return transformer_parameters(vocabulary=VOCABULARY, classes=10, width=512, inner=512, mlp=2048, layers=1)
 
     def draw(self, rng: np.random.Generator, split: str) -> Drawn:
         """Trees until one has an allowed length."""

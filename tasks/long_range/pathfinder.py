@@ -8,6 +8,7 @@ from harness.api.registry import task
 from harness.api.types import Label
 from harness.tasks.long_range._curves import image
 from harness.tasks.long_range._drawn import Drawn, DrawnTask
+from harness.tasks.long_range._reference import transformer_parameters
 
 
 @task(
@@ -33,6 +34,11 @@ class Pathfinder(DrawnTask):
         super().__post_init__()
         if self.size < 16 or not 2 <= self.dashes <= self.size * self.size // 64:
             raise ValueError("pathfinder needs size >= 16 and 2 <= dashes <= size^2 / 64.")
+
+    @property
+    def reference_parameters(self) -> int:
+        """Size of the base Transformer of the release."""
+        return transformer_parameters(vocabulary=256, classes=2, width=128, inner=64, mlp=128, layers=1, positions=1024)
 
     def draw(self, rng: np.random.Generator, split: str) -> Drawn:
         """Joined or not, by a fair coin."""

@@ -8,6 +8,7 @@ from harness.api.registry import task
 from harness.api.types import Label
 from harness.tasks.long_range._curves import image
 from harness.tasks.long_range._drawn import Drawn, DrawnTask
+from harness.tasks.long_range._reference import transformer_parameters
 
 
 @task(
@@ -25,6 +26,13 @@ class PathX(DrawnTask):
     """
 
     dashes: int = 14  # of a long curve
+
+    @property
+    def reference_parameters(self) -> int:
+        """Size of the base Transformer of the release."""
+        return transformer_parameters(
+            vocabulary=256, classes=2, width=32, inner=16, mlp=32, layers=1, positions=16384, marker=False
+        )
 
     def draw(self, rng: np.random.Generator, split: str) -> Drawn:
         """Joined or not, by a fair coin."""

@@ -14,6 +14,7 @@ from harness.api.protocols import Sources
 from harness.api.registry import task
 from harness.api.types import Example, Label, Labelled, Response
 from harness.tasks.long_range._drawn import one_hot
+from harness.tasks.long_range._reference import transformer_parameters
 
 FILES = {
     "train": "new_aan_pairs.train.tsv",
@@ -47,6 +48,13 @@ class Retrieval:
         """Refuse empty documents."""
         if self.length < 1:
             raise ValueError("retrieval needs length >= 1.")
+
+    @property
+    def reference_parameters(self) -> int:
+        """Size of the base Transformer of the release."""
+        return transformer_parameters(
+            vocabulary=VOCABULARY, classes=2, width=128, inner=128, mlp=512, layers=4, pair=True
+        )
 
     @property
     def door(self) -> str:

@@ -12,6 +12,7 @@ from harness.api.protocols import Sources
 from harness.api.registry import task
 from harness.api.types import DataFile, Dataset, Example, HubData, Label, Labelled, Response
 from harness.tasks.long_range._drawn import one_hot
+from harness.tasks.long_range._reference import transformer_parameters
 from harness.tasks.long_range._stored import part, shuffled
 
 IMDB = Dataset(
@@ -53,6 +54,11 @@ class Text:
         """Refuse sizes that make no sense."""
         if self.length < 1 or min(self.train, self.validation, self.test) < 0:
             raise ValueError("text needs length >= 1 and sizes of 0 (all) or more.")
+
+    @property
+    def reference_parameters(self) -> int:
+        """Size of the base Transformer of the release."""
+        return transformer_parameters(vocabulary=VOCABULARY, classes=2, width=256, inner=256, mlp=1024, layers=4)
 
     @property
     def door(self) -> str:
