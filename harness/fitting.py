@@ -93,7 +93,7 @@ def _keep_to(limit: int, identity: Mapping[str, Any], model: str) -> None:
 def _size_notes(task: Any, identity: Mapping[str, Any]) -> tuple[str, ...]:
     """A benchmark that names a reference size (LRA) compares models within 10% of it; others are marked."""
     reference, found = getattr(task, "reference_parameters", 0), identity.get("parameters")
-    if not reference or not isinstance(found, int) or abs(found / reference - 1) <= SIZE_TOLERANCE:
+    if not reference or not isinstance(found, int) or abs(found - reference) <= reference * SIZE_TOLERANCE:
         return ()
     return (
         f"{found:,} parameters are {found / reference:.2g} times the benchmark's reference model ({reference:,}); "
