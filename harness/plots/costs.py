@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from harness.boards.tables import Board
-from harness.plots.drawing import colour, label, mark, panels, styled, to_svg
+from harness.plots.axes import spanning
+from harness.plots.drawing import Dots, Key, Panel, Shape, Stroke, kind, label, mark, to_svg
 
 PANELS = 6
 AXES = ("T", "length")  # tags that name a length
 FEWEST = 2  # lengths of a line
 
 
-@styled
 def draw(boards: Sequence[Board]) -> str:
     """One panel a task name, its lengths gathered over the boards of its parameters; "" when there is no line."""
     found = {name: lines for name, lines in costs(boards).items() if lines}
     chosen = dict(sorted(found.items())[:PANELS])
     if not chosen:
         return ""
-    figure, axes = panels(len(chosen))
-    for (name, lines), axis in zip(chosen.items(), axes, strict=True):
-        for place, (contestant, points) in enumerate(sorted(lines.items())):
-            length, seconds = np.array(points).T
-            told = f"{label(contestant, 40)}: exponent {exponent(points):.2f}"
-            axis.plot(length, seconds, color=colour(place), marker=mark(place), markersize=4, label=told)
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("")
-        axis.set_xlabel("length")
-        axis.set_ylabel("seconds")
-        axis.set_title(label(name, 48))
-        axis.legend(loc="best", fontsize=7)
-    return to_svg(figure, "Cost against length", f"Seconds against length for {', '.join(chosen)}")
+    what = f"Seconds against length for {', '.join(chosen)}"
+    return to_svg([_panel(name, lines) for name, lines in chosen.items()], "Cost against length", what)
+
+
+def _panel(name: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Panel:
+    shapes: list[Shape] = []
+    keys = []
+    for place, (contestant, points) in enumerate(sorted(lines.items())):
+        shapes += [Stroke(points, kind(place)), Dots(points, kind(place), mark(place))]
+        keys.append(Key(f"{label(contestant, 44)}: exponent {exponent(points):.2f}", kind(place), mark(place)))
+    everything = [point for points in lines.values() for point in points]
+    return Panel(
+        title=[label(name, 52)],
+        x=spanning("length", [length for length, _ in everything], base=2),
+        y=spanning("seconds", [seconds for _, seconds in everything], base=10),
+        shapes=shapes,
+        legend=keys,
+    )
 
 
 def costs(boards: Sequence[Board]) -> dict[str, dict[str, list[tuple[float, float]]]]:

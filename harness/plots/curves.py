@@ -7,40 +7,53 @@ from math import isfinite
 from typing import Any
 
 from harness.boards.tables import Board
-from harness.plots.drawing import colour, label, panels, styled, to_svg
+from harness.plots.axes import spanning
+from harness.plots.drawing import Key, Panel, Shape, Stroke, kind, label, to_svg
 
 PANELS = 6
+ROWS = 8  # of a board, best first
+STEEP = 30  # largest over smallest loss from which its axis is logarithmic
 HISTORY = "history"  # key of a model's identity: (step, training loss, validation loss) a line
 
 
-@styled
 def draw(boards: Sequence[Board]) -> str:
     """One panel a board with at least one history; "" when there is none."""
     chosen = [(board, lines) for board in boards if (lines := histories(board))][:PANELS]
     if not chosen:
         return ""
-    figure, axes = panels(len(chosen))
-    for (board, lines), axis in zip(chosen, axes, strict=True):
-        for place, (name, points) in enumerate(lines):
-            steps, training, validation = zip(*points, strict=True)
-            axis.plot(steps, training, color=colour(place), linewidth=1.2, label=label(name))
-            if any(isfinite(value) for value in validation):
-                axis.plot(steps, validation, color=colour(place), linewidth=1.2, linestyle="--")
-        axis.set_xlabel("step")
-        axis.set_ylabel("loss (validation dashed)")
-        axis.set_title(label(board.task, 48))
-        axis.legend(loc="best", fontsize=7)
-    return to_svg(figure, "Training curves", ", ".join(board.task for board, _ in chosen))
+    panels = [_panel(board, lines) for board, lines in chosen]
+    return to_svg(panels, "Training curves", ", ".join(board.task for board, _ in chosen))
+
+
+def _panel(board: Board, lines: Sequence[tuple[str, list[tuple[float, float, float]]]]) -> Panel:
+    shapes: list[Shape] = []
+    keys = []
+    validated = False
+    for place, (name, points) in enumerate(lines):
+        training = [(step, loss) for step, loss, _ in points if isfinite(loss)]
+        validation = [(step, loss) for step, _, loss in points if isfinite(loss)]
+        shapes += [Stroke(training, kind(place)), Stroke(validation, kind(place), dashed=True)]
+        keys.append(Key(label(name, 48), kind(place)))
+        validated = validated or bool(validation)
+    losses = [loss for _, points in lines for _, *both in points for loss in both if isfinite(loss)]
+    steep = min(losses) > 0 and max(losses) > STEEP * min(losses)
+    return Panel(
+        title=[label(board.task, 52)],
+        x=spanning("step", [step for _, points in lines for step, *_ in points], margin=0.02),
+        y=spanning("loss", losses, base=10 if steep else 0),
+        shapes=shapes,
+        legend=[*keys, Key("validation", "grey", dashed=True)] if validated else keys,
+    )
 
 
 def histories(board: Board) -> list[tuple[str, list[tuple[float, float, float]]]]:
-    """Rows with a history of two or more points."""
+    """The best rows with a history of two or more points."""
     found = []
     for row, record in zip(board.rows, board.records, strict=True):
         points = _points(record.result.identity.get(HISTORY))
-        if len(points) >= 2:
+        if len(points) >= 2 and any(isfinite(loss) for _, *both in points for loss in both):
             found.append((row.name, points))
-    return found
+    return found[:ROWS]
 
 
 def _points(stored: Any) -> list[tuple[float, float, float]]:

@@ -3,46 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from math import isfinite
 
 import numpy as np
 
 from harness.boards.tables import Board, widest
-from harness.plots.drawing import INK, ON_DARK, ON_LIGHT, colour, label, mark, panels, styled, to_svg
+from harness.plots.axes import Axis, spanning
+from harness.plots.drawing import Band, Box, Dots, Key, Note, Panel, Shape, Stroke, kind, label, mark, to_svg
 from harness.results import RunResult, Slice
 
 PANELS = 6
 SHARE = 0.85  # of full marks: the longest length at which a contestant keeps this is its effective length
 
-# D depths, L lengths
+CELL = 22  # pixels of a heat-map's cell, from top to bottom
+# ten colours of a scale whose lightness grows evenly for every reader's eyes (Nunez, Anderton and Renslow 2018)
+CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
 
 
-@styled
 def draw(boards: Sequence[Board]) -> str:
-    """Heat-maps of the first rows of every board whose examples carry both tags; "" when there is none."""
+    """Heat-maps of the first rows of every board whose examples carry both tags, else lines; "" when neither is."""
     gridded = [(board, name, grid(result)) for board in widest(boards) for name, result in _named(board)]
     found = [item for item in gridded if len({length for length, _ in item[2]}) >= 2][:PANELS]
     if not found:
         return _lines(boards)
-    figure, axes = panels(len(found), width=4.2, height=2.7)
-    for (board, name, cells), axis in zip(found, axes, strict=True):
-        lengths = sorted({length for length, _ in cells})
-        depths = sorted({depth for _, depth in cells})
-        values_DL = np.array([[cells.get((length, depth), np.nan) for length in lengths] for depth in depths])
-        axis.imshow(values_DL, aspect="auto", cmap="cividis", vmin=0.0, vmax=1.0, interpolation="nearest")
-        for row, column in np.argwhere(np.isfinite(values_DL)).tolist():
-            value = values_DL[row, column]
-            ink = ON_DARK if value < 0.5 else ON_LIGHT
-            axis.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=7.5, color=ink)
-        axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
-        axis.set_yticks(range(len(depths)), [f"{depth:g}" for depth in depths])
-        axis.grid(visible=False)
-        axis.set_xlabel("length")
-        axis.set_ylabel("depth")
-        reach = effective_length(cells)
-        told = f"effective length {reach:g}" if reach else f"below {SHARE:.0%} at every length"
-        axis.set_title(f"{label(name, 34)}\n{label(board.task, 34)}: {told}", color=INK)
-    return to_svg(figure, "Accuracy by length and depth", "; ".join(f"{name} on {b.task}" for b, name, _ in found))
+    what = "; ".join(f"{name} on {board.task}" for board, name, _ in found)
+    return to_svg([_heat_map(*item) for item in found], "Accuracy by length and depth", what)
+
+
+def _heat_map(board: Board, name: str, cells: Mapping[tuple[float, float], float]) -> Panel:
+    lengths = sorted({length for length, _ in cells})
+    depths = sorted({depth for _, depth in cells})
+    shapes: list[Shape] = []
+    for (length, depth), value in sorted(cells.items()):
+        column, row = lengths.index(length), depths.index(depth)
+        if isfinite(value):
+            ink = "ondark" if value < 0.5 else "onlight"
+            shapes.append(Box((column - 0.49, row - 0.48), (column + 0.49, row + 0.48), fill=_shade(value)))
+            shapes.append(Note((column, row), _two(value), "middle", (0, 3.5), f"small {ink}"))
+    reach = effective_length(cells)
+    told = f"effective length {reach:g}" if reach else f"below {SHARE:.0%} at every length"
+    return Panel(
+        title=[label(name, 52), f"{label(board.task, 34)}: {told}"],
+        x=_named_axis("length", lengths, flipped=False),
+        y=_named_axis("depth", depths, flipped=True),
+        shapes=shapes,
+        height=max(2, len(depths)) * CELL,
+    )
+
+
+def _named_axis(name: str, values: Sequence[float], flipped: bool) -> Axis:
+    names = tuple((float(place), f"{value:g}") for place, value in enumerate(values))
+    return Axis(name, -0.5, len(values) - 0.5, flipped=flipped, names=names, grid=False)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}" if round(value, 2) % 1 else f"{value:.0f}"
+
+
+def _shade(value: float) -> str:
+    """The colour of a share from 0 to 1, between the two nearest of `CIVIDIS`."""
+    at = min(1.0, max(0.0, value)) * (len(CIVIDIS) - 1)
+    left = min(int(at), len(CIVIDIS) - 2)
+    ends = zip(_parts(CIVIDIS[left]), _parts(CIVIDIS[left + 1]), strict=True)
+    return "#" + "".join(f"{round(low + (high - low) * (at - left)):02x}" for low, high in ends)
+
+
+def _parts(colour: str) -> list[int]:
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
 
 
 def grid(result: RunResult) -> dict[tuple[float, float], float]:
@@ -80,25 +107,27 @@ def _lines(boards: Sequence[Board]) -> str:
     chosen = [board for board in boards if any(len(by_length(result)) >= 2 for _, result in _named(board))][:PANELS]
     if not chosen:
         return ""
-    figure, axes = panels(len(chosen))
-    for board, axis in zip(chosen, axes, strict=True):
-        _curves(board, axis)
-    return to_svg(figure, "Quality by length", ", ".join(board.task for board in chosen))
+    return to_svg([_curves(board) for board in chosen], "Quality by length", ", ".join(board.task for board in chosen))
 
 
-def _curves(board: Board, axis: Any) -> None:
+def _curves(board: Board) -> Panel:
+    shapes: list[Shape] = []
+    keys, reached = [], []
     for place, (name, result) in enumerate(_named(board)):
         curve = by_length(result)
         if len(curve) >= 2:
-            length, value, low, high = np.array(curve).T
-            axis.plot(length, value, color=colour(place), marker=mark(place), markersize=4, label=label(name))
-            axis.fill_between(length, low, high, color=colour(place), alpha=0.15, linewidth=0)
-    axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("length")
-    axis.set_ylabel(board.rows[0].metric)
-    axis.set_title(label(board.task, 48))
-    axis.legend(loc="best", fontsize=7)
+            points = [(length, value) for length, value, _, _ in curve]
+            shapes.append(Band([(length, low, high) for length, _, low, high in curve], kind(place)))
+            shapes += [Stroke(points, kind(place)), Dots(points, kind(place), mark(place))]
+            keys.append(Key(label(name, 48), kind(place), mark(place)))
+            reached += curve
+    return Panel(
+        title=[label(board.task, 52)],
+        x=spanning("length", [length for length, *_ in reached], base=2),
+        y=spanning(board.rows[0].metric, [value for _, *values in reached for value in values]),
+        shapes=shapes,
+        legend=keys,
+    )
 
 
 def _named(board: Board) -> list[tuple[str, RunResult]]:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from harness.boards.rows import Row
 from harness.boards.tables import Board
-from harness.plots.drawing import INK, QUIET, colour, label, mark, panels, styled, to_svg
+from harness.plots.axes import Axis, spanning
+from harness.plots.drawing import (
+    HEIGHT,
+    WIDTH,
+    Dots,
+    Key,
+    Note,
+    Panel,
+    Shape,
+    Stroke,
+    kind,
+    label,
+    mark,
+    text_width,
+    to_svg,
+)
 
 PANELS = 6  # boards in one picture, those with most points
-WIDE = 20  # largest over smallest error from which its axis is logarithmic
-LABELLED = 12  # points of a panel that carry their name
+WIDE_SPAN = 20  # largest over smallest error from which its axis is logarithmic
+INNER = WIDTH - 60  # pixels between the axes, about
+LABELLED = 12  # points of a panel that carry their name, as far as there is room
 
 
-@styled
 def draw(boards: Sequence[Board], title: str = "Quality against speed") -> str:
     """One panel a board; empty text when no board has two rows with quality and speed."""
     fitting = sorted(
@@ -25,11 +39,8 @@ def draw(boards: Sequence[Board], title: str = "Quality against speed") -> str:
     chosen = list({board.task: board for board in reversed(fitting)}.values())[::-1][:PANELS]
     if not chosen:
         return ""
-    figure, axes = panels(len(chosen))
-    for board, axis in zip(chosen, axes, strict=True):
-        _panel(board, axis)
     what = f"{title}: {', '.join(board.task for board in chosen)}; better quality is higher, faster is further right."
-    return to_svg(figure, title, what)
+    return to_svg([_panel(board) for board in chosen], title, what)
 
 
 def points(board: Board) -> list[tuple[Row, float]]:
@@ -50,70 +61,94 @@ def front(found: Sequence[tuple[Row, float]]) -> list[tuple[Row, float]]:
     return best
 
 
-def _panel(board: Board, axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator
-
+def _panel(board: Board) -> Panel:
     found = points(board)
     devices = sorted({row.device for row, _ in found})
+    x, y = _axes(found, devices)
+    shapes: list[Shape] = []
     for place, device in enumerate(devices):
-        mine = [point for point in found if point[0].device == device]
-        pareto = front(mine)
-        axis.plot(
-            [speed for _, speed in pareto],
-            [row.value for row, _ in pareto],
-            color=colour(place),
-            linewidth=1.2,
-            drawstyle="steps-pre",
-            zorder=2,
-        )
-        known = [(row, speed) for row, speed in mine if row.low is not None and row.high is not None]
-        axis.vlines(
-            [speed for _, speed in known], [row.low for row, _ in known], [row.high for row, _ in known],
-            color=colour(place), linewidth=0.8, alpha=0.6, zorder=1,
-        )  # fmt: skip
-        best = {row.digest for row, _ in pareto}
-        for chosen, face in ((True, colour(place)), (False, "none")):
-            shown = [(row, speed) for row, speed in mine if (row.digest in best) == chosen]
-            axis.plot(
-                [speed for _, speed in shown], [row.value for row, _ in shown], marker=mark(place), markersize=6,
-                linestyle="none", zorder=3, markerfacecolor=face, markeredgecolor=colour(place),
-            )  # fmt: skip
-        axis.plot([], [], marker=mark(place), color=colour(place), label=label(device or "unknown machine", 36))
-    _name_points(found, axis)
+        shapes += _device([point for point in found if point[0].device == device], place)
+    keys = [
+        Key(label(device or "unknown machine", 44), kind(place), mark(place)) for place, device in enumerate(devices)
+    ]
+    return Panel(
+        title=[label(board.task, 52)],
+        x=x,
+        y=y,
+        shapes=[*shapes, *_names(found, x, y)],
+        legend=keys if len(devices) > 1 else (),
+    )
+
+
+def _axes(found: Sequence[tuple[Row, float]], devices: Sequence[str]) -> tuple[Axis, Axis]:
     first = found[0][0]
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(numticks=6))
-    axis.xaxis.set_major_formatter(FuncFormatter(_plain))
-    axis.xaxis.set_minor_formatter("")
     values = [row.value for row, _ in found if row.value is not None]
-    if not first.higher_is_better and min(values) > 0 and max(values) > WIDE * min(values):
-        axis.set_yscale("log")
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("")
-    if not first.higher_is_better:
-        axis.invert_yaxis()
-    axis.margins(x=0.25, y=0.18)
+    ends = [end for row, _ in found for end in (row.low, row.high) if end is not None]
     busy = " (busy machine)" if all(row.busy for row, _ in found) else ""
-    machine = f", {label(devices[0], 32)}" if len(devices) == 1 and devices[0] else ""
-    axis.set_xlabel(f"examples/s{machine}{busy}")
-    axis.set_ylabel(f"{first.metric}{f' ({first.unit})' if first.unit else ''}")
-    axis.set_title(label(board.task, 48))
-    if len(devices) > 1:
-        axis.legend(loc="best", fontsize=7, labelcolor=QUIET)
+    machine = f", {label(devices[0], 36)}" if len(devices) == 1 and devices[0] else ""
+    # room for names at both ends
+    x = spanning(f"examples/s{machine}{busy}", [speed for _, speed in found], base=10, margin=0.22)
+    steep = not first.higher_is_better and min(values) > 0 and max(values) > WIDE_SPAN * min(values)
+    unit = f" ({first.unit})" if first.unit else ""
+    y = spanning(
+        f"{first.metric}{unit}",
+        values if steep else [*values, *ends],
+        base=10 if steep else 0,
+        margin=0.12,
+        flipped=not first.higher_is_better,
+    )
+    return x, y
 
 
-def _name_points(found: Sequence[tuple[Row, float]], axis: Any) -> None:
-    for place, (row, speed) in enumerate(sorted(found[:LABELLED], key=lambda point: point[1])):
-        name = " + ".join(part.rpartition("/")[2] for part in (row.model, row.decoder) if part)
-        short = label(name.replace(" + greedy", ""), 26)
-        # neighbours take turns above and below, so that they do not cover each other
-        offset = (5, (5, -11)[place % 2])
-        axis.annotate(short, (speed, row.value), xytext=offset, textcoords="offset points", fontsize=7.5, color=INK)
+def _device(mine: Sequence[tuple[Row, float]], place: int) -> list[Shape]:
+    """Intervals, the front as steps, and the points: full on the front, hollow behind it."""
+    pareto = front(mine)
+    best = {row.digest for row, _ in pareto}
+    shapes: list[Shape] = [
+        Stroke([(speed, row.low), (speed, row.high)], kind(place), 0.8)
+        for row, speed in mine
+        if row.low is not None and row.high is not None
+    ]
+    steps: list[tuple[float, float]] = []
+    for row, speed in pareto:
+        assert row.value is not None
+        # what is as fast as this point is no better than the one before, down to here
+        steps += [(speed, steps[-1][1])] if steps else []
+        steps.append((speed, row.value))
+    shapes.append(Stroke(steps, kind(place), 1.2))
+    for chosen in (False, True):
+        shown = [(speed, row.value) for row, speed in mine if (row.digest in best) == chosen and row.value is not None]
+        shapes.append(Dots(shown, kind(place), mark(place), filled=chosen))
+    return shapes
 
 
-def _plain(value: float, place: int) -> str:
-    del place
-    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+def _names(found: Sequence[tuple[Row, float]], x: Axis, y: Axis) -> list[Shape]:
+    """Names beside the best points, each where it covers neither a point nor another name, or nowhere."""
+    spots = {row.digest: (x.place(speed) * INNER, -y.place(row.value or 0.0) * HEIGHT) for row, speed in found}
+    taken = [(left - 4, top - 4, left + 4, top + 4) for left, top in spots.values()]
+    shapes: list[Shape] = []
+    for row, speed in found[:LABELLED]:
+        text = _short(row)
+        wide = text_width(text, 10)
+        left, top = spots[row.digest]
+        # to the right and left, a little above or below; then right above and below
+        for dx, dy in ((6, -5), (6, 12), (-6 - wide, -5), (-6 - wide, 12), (-wide / 2, -9), (-wide / 2, 17)):
+            box = (left + dx, top + dy - 9, left + dx + wide, top + dy + 2)
+            inside = box[0] >= 2 and box[2] <= INNER and box[1] >= -HEIGHT and box[3] <= 0
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                shapes.append(Note((speed, row.value or 0.0), text, shift=(dx, dy), kind="small"))
+                break
+    return shapes
+
+
+def _short(row: Row) -> str:
+    name = " + ".join(part.rpartition("/")[2] for part in (row.model, row.decoder) if part)
+    return label(name.replace(" + greedy", ""), 30)
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _quality(row: Row) -> float:

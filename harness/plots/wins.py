@@ -6,43 +6,47 @@ from collections.abc import Sequence
 
 from harness.boards.ranking import wins
 from harness.boards.tables import Board, widest
-from harness.plots.drawing import ON_DARK, ON_LIGHT, colour, label, panels, styled, to_svg
+from harness.plots.axes import Axis
+from harness.plots.drawing import Box, Key, Note, Panel, Shape, label, text_width, to_svg
 
 PANELS = 6
 OPPONENTS = 8
-FILLS = (("wins", 0), ("ties", -1), ("losses", 1))
-GREY = "#9aa4ae"
+NAMES = 26  # characters of a name
+BARS = 200  # pixels that the longest bar has at least
+FILLS = (("wins", "c0", "ondark"), ("ties", "grey", "onlight"), ("losses", "c1", "ondark"))
+BAR = 0.35  # half the thickness of a bar, whose neighbours are 1 apart
+ROW = 24  # pixels a bar
 
 
-@styled
 def draw(boards: Sequence[Board]) -> str:
     """One panel a board with two comparable rows; "" when there is none."""
     chosen = [(board, against) for board in widest(boards) if (against := duels(board))][:PANELS]
     if not chosen:
         return ""
-    tallest = max(len(against) for _, against in chosen)
-    figure, axes = panels(len(chosen), height=1.3 + 0.3 * tallest)
-    for (board, against), axis in zip(chosen, axes, strict=True):
-        names = [name for name, _ in against]
-        left = [0.0] * len(names)
-        for place, (told, shade) in enumerate(FILLS):
-            widths = [counts[place] for _, counts in against]
-            fill = GREY if shade < 0 else colour(shade)
-            axis.barh(range(len(names)), widths, left=left, color=fill, label=told, height=0.7)
-            for row, width in enumerate(widths):
-                if width:
-                    ink = ON_LIGHT if shade < 0 else ON_DARK
-                    axis.text(left[row] + width / 2, row, str(width), ha="center", va="center", fontsize=7.5, color=ink)
-            left = [start + width for start, width in zip(left, widths, strict=True)]
-        axis.set_yticks(range(len(names)), [label(name, 28) for name in names])
-        axis.invert_yaxis()
-        axis.grid(visible=False, axis="y")
-        axis.set_xlabel("examples")
-        axis.set_title(f"{label(board.task, 40)}\n{label(board.rows[0].name, 34)} against")
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(FILLS), fontsize=8)
     what = "; ".join(f"{board.task}: {board.rows[0].name} against {len(against)} others" for board, against in chosen)
-    return to_svg(figure, "Examples won, tied and lost", what)
+    return to_svg([_panel(board, against) for board, against in chosen], "Examples won, tied and lost", what)
+
+
+def _panel(board: Board, against: Sequence[tuple[str, tuple[int, int, int]]]) -> Panel:
+    total = max(sum(counts) for _, counts in against)
+    shapes: list[Shape] = []
+    for row, (_, counts) in enumerate(against):
+        start = 0
+        for count, (_, fill, ink) in zip(counts, FILLS, strict=True):
+            if count:
+                shapes.append(Box((start, row - BAR), (start + count, row + BAR), fill))
+            if count > total * text_width(str(count), 10) / BARS:
+                shapes.append(Note((start + count / 2, row), str(count), "middle", (0, 3.5), f"small {ink}"))
+            start += count
+    names = tuple((float(row), label(name, NAMES)) for row, (name, _) in enumerate(against))
+    return Panel(
+        title=[label(board.task, 52), f"{label(board.rows[0].name, 44)} against"],
+        x=Axis("examples", 0, total),
+        y=Axis("", -0.6, len(against) - 0.4, flipped=True, names=names, grid=False),
+        shapes=shapes,
+        legend=[Key(told, fill, "box") for told, fill, _ in FILLS],
+        height=ROW * len(against),
+    )
 
 
 def duels(board: Board) -> list[tuple[str, tuple[int, int, int]]]:
