@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--target", default=TARGET)
     parser.add_argument("--draft", default=DRAFT)
+    parser.add_argument("--nodes", type=int, nargs="+", choices=SHAPES, default=list(SHAPES), metavar="N")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     setting = Setting(sources.from_environment(print))
@@ -56,7 +57,8 @@ def main() -> None:
     starts = np.linspace(0, len(text) - PROMPT - 1, options.prompts).astype(int)
     prompts = [Prompt(tuple(model.tokenizer.encode(text[at : at + PROMPT])[0]), options.tokens) for at in starts]
     table, kept = [], []
-    for nodes, (width, depth) in SHAPES.items():
+    for nodes in options.nodes:
+        width, depth = SHAPES[nodes]
         specs = {
             "chain": f"speculative:draft=({options.draft}),length={nodes},temperature=1",
             "independent": f"recursive_speculative:draft=({options.draft}),tree=independent,"
@@ -72,7 +74,9 @@ def main() -> None:
         means = {name: float(tokens.sum() / calls.sum()) for name, (tokens, calls) in seen.items()}
         table.append([nodes, f"{width} x {depth}", *means.values(), *(_interval(item) for item in against.values())])
         kept.append({"nodes": nodes, "tokens_per_call": means, "gain": against})
-        print(f"{nodes} nodes: {', '.join(f'{name} {value:.3f}' for name, value in means.items())}", flush=True)
+        told = [f"{name} {value:.3f}" for name, value in means.items()]
+        told += [f"RSD-S - {name} {_interval(item)}" for name, item in against.items()]
+        print(f"{nodes} nodes: {', '.join(told)}", flush=True)
     heads = ["nodes", "tree", "chain", "independent", "RSD-S", "RSD-S - chain", "RSD-S - independent"]
     print(tabulate(table, heads, floatfmt=".3f"))
     if options.json:

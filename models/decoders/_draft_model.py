@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -17,8 +16,8 @@ from harness.api.types import Step, Want
 from harness.models.decoders._tree import Tree
 
 # N nodes, V vocabulary
-Counts = dict[tuple[int, ...], dict[int, int]]
 LAST = Want()
+UNSEEN = -30.0  # logit of a token that followed no context
 
 
 @runtime_checkable
@@ -74,47 +73,77 @@ class DraftCache:
         self.state: Any = None
         self.cached: list[int] = []
 
-    def logits(self, tokens: Sequence[int], tree: Tree, meter: Meter) -> Tensor:
-        """Draft logits [N, V] after every node of a tree rooted at tokens[-1]."""
-        self._reach(tokens[:-1], meter)
-        chain = tree.parents == list(range(-1, tree.drafted))
-        step = self.model.step(self.state, [tree.tokens], Want("all"), None if chain else [tree.parents])
+    def logits(self, tokens: Sequence[int], tree: Tree, nodes: Sequence[int], meter: Meter) -> Tensor:
+        """Draft logits [len(nodes), V] after the given nodes of a tree rooted at tokens[-1]."""
         meter.count("draft_calls")
-        self.state = self.model.rewind(step.state, [len(self.cached)])
+        if tree.parents == list(range(-1, tree.drafted)) and list(nodes) == [tree.drafted]:
+            # a chain is read as text: a call adds its last token alone, and what the target accepts is cached already
+            text = [*tokens[:-1], *tree.tokens]
+            self._cut(text[:-1])
+            step = self.model.step(self.state, [text[len(self.cached) :]], LAST)
+            self.state, self.cached = step.state, text
+        else:
+            self._read(list(tokens[:-1]), meter)
+            step = self.model.step(self.state, [tree.tokens], Want(tuple(nodes)), [tree.parents])
+            self.state = self.model.rewind(step.state, [len(self.cached)])
         return step.logits[0]  # type: ignore[no-any-return]
 
     def forget(self) -> None:
         """Start over, after a step that failed half-way."""
         self.state, self.cached = None, []
 
-    def _reach(self, tokens: Sequence[int], meter: Meter) -> None:
-        if self.state is None:
-            self.state = self.model.start(1, self.capacity)
-        same = 0
-        for old, new in zip(self.cached, tokens, strict=False):
-            if old != new:
-                break
-            same += 1
-        if same < len(self.cached):
-            self.state = self.model.rewind(self.state, [same])
-        if same < len(tokens):
-            self.state = self.model.step(self.state, [list(tokens[same:])], Want("none")).state
+    def _read(self, tokens: list[int], meter: Meter) -> None:
+        self._cut(tokens)
+        if len(self.cached) < len(tokens):
+            self.state = self.model.step(self.state, [list(tokens[len(self.cached) :])], Want("none")).state
             meter.count("draft_calls")
         self.cached = list(tokens)
 
+    def _cut(self, tokens: list[int]) -> None:
+        """Keep what the cache and the text begin with alike."""
+        if self.state is None:
+            self.state = self.model.start(1, self.capacity)
+        if self.cached != tokens[: len(self.cached)]:
+            same = _common(self.cached, tokens)
+            self.state = self.model.rewind(self.state, [same])
+            self.cached = self.cached[:same]
 
-@dataclass(frozen=True, slots=True)
+
+@final
 class NgramText:
-    """A text and how often each token followed each of its n-grams."""
+    """A text and how often each token followed each of its contexts of 1..order-1 tokens; grows and shrinks."""
 
-    tokens: tuple[int, ...]
+    def __init__(self, order: int) -> None:
+        self.order = order
+        self.tokens: list[int] = []
+        self.after: dict[tuple[int, ...], dict[int, int]] = {}
+
+    def append(self, token: int) -> None:
+        """Read one token."""
+        for context in self._contexts():
+            row = self.after.setdefault(context, {})
+            row[token] = row.get(token, 0) + 1
+        self.tokens.append(token)
+
+    def cut(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        while len(self.tokens) > length:
+            token = self.tokens.pop()
+            for context in self._contexts():
+                row = self.after[context]
+                row[token] -= 1
+                if not row[token]:
+                    del row[token]
+
+    def _contexts(self) -> list[tuple[int, ...]]:
+        return [tuple(self.tokens[-size:]) for size in range(1, min(self.order - 1, len(self.tokens)) + 1)]
 
 
 @final
 class OnlineNgram:
     """An n-gram model of one prompt's own text: the longest context seen before decides (stupid back-off).
 
-    Counts only ever grow with the text, so they are kept in one table that the latest text extends.
+    A token is counted when it is read and taken back when it is rewound, so that a step costs what is new.
     Paper of the back-off: Brants et al. 2007 (factor 0.4 a shorter context).
     """
 
@@ -126,7 +155,7 @@ class OnlineNgram:
 
     def start(self, rows: int, capacity: int) -> NgramText:
         """One empty row (a draft cache drafts for one prompt)."""
-        return NgramText(())
+        return NgramText(self.order)
 
     def length(self, state: NgramText) -> list[int]:
         """Tokens read."""
@@ -134,7 +163,8 @@ class OnlineNgram:
 
     def rewind(self, state: NgramText, lengths: Sequence[int]) -> NgramText:
         """Cut the text."""
-        return NgramText(state.tokens[: lengths[0]])
+        state.cut(lengths[0])
+        return state
 
     def keep_path(self, state: NgramText, paths: Sequence[Sequence[int]]) -> NgramText:
         """A draft cache rewinds instead."""
@@ -151,37 +181,53 @@ class OnlineNgram:
         want: Want = LAST,
         parents: Sequence[Sequence[int]] | None = None,
     ) -> Step:
-        """Logits after every new token, from the counts of the text before the step and its first token."""
-        new = tuple(tokens[0])
-        after = NgramText(state.tokens + new)
-        if want.logits == "none":
-            return Step(after)
-        above = parents[0] if parents else range(-1, len(new) - 1)
-        counts = ngram_counts(state.tokens + new[:1], self.order)
-        logits = torch.stack(
-            [self._logits(state.tokens, _ancestry(new, above, node), counts) for node in range(len(new))]
-        )
-        return Step(after, logits[None] if want.logits == "all" else logits[None, -1:])
+        """Logits after the new tokens; a tree's nodes share the counts of the text that its root ends."""
+        new = tokens[0]
+        wanted = _places(want, len(new))
+        if parents is None:
+            rows = {}
+            for place, token in enumerate(new):
+                state.append(token)
+                if place in wanted:
+                    rows[place] = self._logits(state, state.tokens)
+        else:
+            before = tuple(state.tokens[-self.order :])
+            state.append(new[0])
+            rows = {node: self._logits(state, (*before, *_ancestry(new, parents[0], node))) for node in wanted}
+            for token in new[1:]:
+                state.append(token)
+        return Step(state, torch.stack([rows[place] for place in wanted])[None] if wanted else None)
 
-    def _logits(self, text: tuple[int, ...], path: tuple[int, ...], counts: Counts) -> Tensor:
-        row = torch.full((self.vocabulary,), -30.0)
-        context = text[-self.order :] + path
-        for size in range(1, self.order):
-            found = counts.get(context[-size:], {})
-            total = sum(found.values())
-            for token, count in found.items():
-                row[token] = math.log(count / total) + (size - self.order + 1) * math.log(1 / 0.4)
+    def _logits(self, text: NgramText, context: Sequence[int]) -> Tensor:
+        found: dict[int, float] = {}
+        for size in range(1, min(self.order - 1, len(context)) + 1):
+            followers = text.after.get(tuple(context[-size:]), {})
+            total = sum(followers.values())
+            # the longest context is read last and overrules
+            discount = (self.order - 1 - size) * math.log(0.4)
+            found |= {token: math.log(count / total) + discount for token, count in followers.items()}
+        row = torch.full((self.vocabulary,), UNSEEN)
+        if found:
+            row[torch.tensor(list(found))] = torch.tensor(list(found.values()))
         return row
 
 
-def ngram_counts(text: tuple[int, ...], order: int) -> Counts:
-    """How often each token followed each context of 1..order-1 tokens."""
-    counts: Counts = {}
-    for end in range(1, len(text)):
-        for size in range(1, min(order, end + 1)):
-            row = counts.setdefault(text[end - size : end], {})
-            row[text[end]] = row.get(text[end], 0) + 1
-    return counts
+def _common(left: list[int], right: list[int]) -> int:
+    """How many tokens both begin with; halving compares whole slices, which is faster than token by token."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _places(want: Want, count: int) -> list[int]:
+    if isinstance(want.logits, str):
+        return {"none": [], "last": [count - 1], "all": list(range(count))}[want.logits]
+    return list(want.logits)
 
 
 def _ancestry(tokens: Sequence[int], above: Sequence[int], node: int) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.api.protocols import Meter, TokenModel
 from harness.models.decoders._draft_model import DraftCache
+from harness.models.decoders._likeliest import likeliest
 from harness.models.decoders._speculation import Drafter
 from harness.models.decoders._tree import Tree
 from harness.models.decoders._verify import Law, Verdict
@@ -80,13 +81,14 @@ class ModelDrafter(Drafter):
         self.laws = {}
         leaves = [_Leaf(0, 0.0, 0.0)]
         for level in range(min(self.length, depth)):
+            nodes = sorted({leaf.node for leaf in leaves})
             try:
-                logits_NV = self.cache.logits(tokens, tree, self.meter)
+                logits_NV = self.cache.logits(tokens, tree, nodes, self.meter)
             except ArithmeticError:
                 # the draft's network overflowed: an empty draft costs speed, never a token
                 self.cache.forget()
                 break
-            leaves = self._grow(tree, leaves, level, logits_NV)
+            leaves = self._grow(tree, leaves, level, dict(zip(nodes, logits_NV, strict=True)))
             if not leaves:
                 break
         return tree
@@ -101,37 +103,48 @@ class ModelDrafter(Drafter):
             full = not tree.children[verdict.path[-1]]
             self.length = min(len(self.plan.widths), self.length + 2) if full else max(1, self.length - 1)
 
-    def _grow(self, tree: Tree, leaves: Sequence[_Leaf], level: int, logits_NV: Tensor) -> list[_Leaf]:
+    def _grow(self, tree: Tree, leaves: Sequence[_Leaf], level: int, logits_of: Mapping[int, Tensor]) -> list[_Leaf]:
         frontier: list[tuple[_Leaf, int, float, float]] = []
         for leaf in leaves:
-            logits_V = logits_NV[leaf.node]
-            if not bool(torch.isfinite(logits_V).all()):
+            logits_V = logits_of[leaf.node]
+            # one sum tells of any NaN or infinity
+            if not bool(torch.isfinite(logits_V.sum())):
                 continue
-            law = self._law(logits_V)
-            self.laws[leaf.node] = law
+            if self.warping.temperature == 0:
+                frontier += self._likeliest(leaf, logits_V, level)
+                continue
+            law = self.laws[leaf.node] = self.warping(logits_V).cpu().numpy()
             frontier += self._children(leaf, law, level)
         if self.plan.growth == "beam":
             frontier = sorted(frontier, key=lambda item: -item[3])[: self.plan.widths[0]]
         merge = self.plan.growth != "independent"
         return [_Leaf(tree.add(leaf.node, token, merge), score, gumbel) for leaf, token, score, gumbel in frontier]
 
-    def _law(self, logits_V: Tensor) -> Law:
-        greedy = self.warping.temperature == 0
-        law: Law = (torch.softmax(logits_V.double(), -1) if greedy else self.warping(logits_V)).cpu().numpy()
-        return law
+    def _likeliest(self, leaf: _Leaf, logits_V: Tensor, level: int) -> list[tuple[_Leaf, int, float, float]]:
+        """A greedy draft only orders tokens; a single one is found without sorting the vocabulary."""
+        width = self._width(level)
+        if width == 1:
+            return [(leaf, likeliest(logits_V[None])[0], 0.0, 0.0)]
+        best = torch.log_softmax(logits_V, -1).topk(min(width, len(logits_V)))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(leaf, token, leaf.score + value, leaf.score + value) for token, value in pairs]
+
+    def _width(self, level: int) -> int:
+        if self.plan.growth == "constant":
+            return self.plan.widths[level]
+        # independent chains part at the root alone
+        return self.plan.widths[0] if self.plan.growth == "beam" or level == 0 else 1
 
     def _children(self, leaf: _Leaf, law: Law, level: int) -> list[tuple[_Leaf, int, float, float]]:
         if self.plan.growth == "independent":
-            count = self.plan.widths[0] if level == 0 else 1
-            drawn = self.rng.choice(len(law), size=count, p=law / law.sum())
+            drawn = self.rng.choice(len(law), size=self._width(level), p=law / law.sum())
             return [(leaf, int(token), 0.0, 0.0) for token in drawn]
         support = np.flatnonzero(law)
         scores = leaf.score + np.log(law[support])
-        perturbed = scores if self.warping.temperature == 0 else scores + self.rng.gumbel(size=len(support))
-        width = self.plan.widths[0] if self.plan.growth == "beam" else self.plan.widths[level]
-        if self.plan.growth == "beam" and self.warping.temperature > 0:
+        perturbed = scores + self.rng.gumbel(size=len(support))
+        if self.plan.growth == "beam":
             perturbed = _conditioned(perturbed, leaf.gumbel)
-        best = np.argsort(-perturbed, kind="stable")[:width]
+        best = np.argsort(-perturbed, kind="stable")[: self._width(level)]
         return [(leaf, int(support[i]), float(scores[i]), float(perturbed[i])) for i in best]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.api.protocols import Meter, TokenModel
 from harness.api.types import Decoded, Prompt, Want
+from harness.models.decoders._likeliest import likeliest
 from harness.models.decoders._tree import Tree
 from harness.models.decoders._verify import ChildRule, Law, Verdict, verify_greedy, verify_sampling
 from harness.models.decoders._warping import Warping
@@ -153,7 +154,7 @@ def _settle(
 
 def _verdict(row: Row, tree: Tree, logits_NV: Tensor, warping: Warping, rule: ChildRule) -> Verdict:
     if warping.temperature == 0:
-        return verify_greedy(tree, logits_NV.argmax(-1).tolist())
+        return verify_greedy(tree, likeliest(logits_NV))
     laws: dict[int, Law] = {}
 
     def target(node: int) -> Law:

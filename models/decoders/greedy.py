@@ -9,6 +9,7 @@ from torch import Tensor
 from harness.api.protocols import Meter, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt
+from harness.models.decoders._likeliest import likeliest
 from harness.models.decoders._stepwise import stepwise
 
 
@@ -23,6 +24,6 @@ class Greedy:
         """Continue each prompt; seeds are not used."""
 
         def pick(logits_RV: Tensor, owners: Sequence[int]) -> list[int]:
-            return [int(token) for token in logits_RV.argmax(-1).tolist()]
+            return likeliest(logits_RV)
 
         return stepwise(lm, prompts, pick, meter)

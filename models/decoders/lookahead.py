@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.api.protocols import Meter, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt
+from harness.models.decoders._likeliest import likeliest
 from harness.models.decoders._speculation import Drafter, speculate
 from harness.models.decoders._tree import Tree
 from harness.models.decoders._verify import Verdict, draw_then_match
@@ -72,7 +73,7 @@ class Jacobi(Drafter):
 
     def observe(self, tree: Tree, logits_NV: Tensor, verdict: Verdict) -> None:
         """Next guesses: what the target said along the window beyond the accepted part."""
-        best = logits_NV.argmax(-1).tolist()
+        best = likeliest(logits_NV)
         chain = [0]
         while tree.children[chain[-1]] and len(chain) <= self.window:
             chain.append(tree.children[chain[-1]][0])

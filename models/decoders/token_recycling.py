@@ -13,6 +13,7 @@ from harness.api.errors import UsageError
 from harness.api.protocols import Meter, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt
+from harness.models.decoders._likeliest import candidates
 from harness.models.decoders._rank_tree import RankTree, best_tree, chain, recycling_tree
 from harness.models.decoders._speculation import Drafter, speculate
 from harness.models.decoders._tree import Tree
@@ -105,7 +106,7 @@ class Recycling(Drafter):
         self._update(tree.tokens, logits_NV)
 
     def _update(self, tokens: Sequence[int], logits_NV: Tensor) -> None:
-        best = logits_NV.topk(min(CANDIDATES, logits_NV.shape[-1]), -1).indices.cpu().numpy()
+        best = candidates(logits_NV, CANDIDATES).cpu().numpy()
         # a plain assignment with repeated rows keeps the last one, on every machine alike
         for token, row in zip(tokens, best, strict=True):
             self.matrix_VK[token, : len(row)] = row
