@@ -1,0 +1,120 @@
+"""How far beyond its training length does Mamba-2 keep a passkey, and what does its state do there? By state size.
+
+    python benchmarks/zoo/state_collapse.py [--steps 1500] [--seeds 1] [--length 64] [--longest 2048] [--out runs/zoo]
+
+Trained on a passkey of 5 digits in `length` random tokens, read at the same and at doubled lengths. The claim: the
+longest length above 95% does not fall as the state (N = 4, 8, 16, 32) grows; past the training length the state's norm
+grows, and stays flat with the remedies, which are put into the trained weights without further training: `ceiling`
+(the largest norm of a head's state at the training length) and `insert` 0.75 with `retain` 0.9999.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from harness import sources
+from harness.api import registry
+from harness.api.protocols import Setting, SilentMeter
+from harness.api.types import Budget
+
+SIZES = (4, 8, 16, 32)
+SOLVED = 0.95
+
+
+def longest_solved(accuracy: Mapping[int, float]) -> int:
+    """The greatest length up to which every length is above 95%; 0 when the shortest is not."""
+    solved = list(takewhile(lambda length: accuracy[length] > SOLVED, sorted(accuracy)))
+    return solved[-1] if solved else 0
+
+
+def accuracy(fitted: Any, task: str, length: int, seed: int, count: int, setting: Setting) -> float:
+    made = registry.create("task", f"{task},test={count},test_length={length}")
+    examples = list(made.examples("test", seed, setting.sources))
+    hits = []
+    for start in range(0, count, 25):
+        part = examples[start : start + 25]
+        answers = fitted.label([example.requests[0] for example in part], meter=SilentMeter())
+        hits += [np.mean(found.scores.argmax(-1) == wanted.target) for found, wanted in zip(answers, part, strict=True)]
+    return float(np.mean(hits))
+
+
+def norms(network: Any, tokens_BT: torch.Tensor, marks: Sequence[int]) -> list[torch.Tensor]:
+    """Frobenius norms [layers, B, heads] of the state after each of `marks` tokens."""
+    states, found, begin = None, [], 0
+    for mark in marks:
+        _, states = network(tokens_BT[:, begin:mark], states=states)
+        found.append(torch.stack([state["memory"].flatten(2).norm(dim=-1) for state in states]))
+        begin = mark
+    return found
+
+
+def changed(entry: Any, fitted: Any, **choices: float) -> Any:
+    """The same weights in a network with other choices."""
+    network = replace(entry, **choices).network(fitted.facts).eval()
+    network.load_state_dict(fitted.network.state_dict())
+    return type(fitted)(network, fitted.facts, fitted.device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--length", type=int, default=64, help="tokens of a training sequence")
+    parser.add_argument("--longest", type=int, default=2048, help="tokens of the longest test sequence")
+    parser.add_argument("--examples", type=int, default=100, help="test sequences of each length")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
+    asked = parser.parse_args()
+    lengths = [asked.length]
+    while 2 * lengths[-1] <= asked.longest:
+        lengths.append(2 * lengths[-1])
+    task = f"long_range/passkey:length={asked.length},train=20000"
+    rows, grown = [], []
+    for size in SIZES:
+        for seed in range(asked.seeds):
+            entry = registry.create("model", f"sequence/mamba2:states={size},width={asked.width}")
+            folder = asked.out / "state_collapse" / f"{asked.length}-{asked.width}-{asked.steps}-{size}-{seed}"
+            setting = Setting(sources.from_environment(print), folder=folder)
+            made = registry.create("task", task)
+            fitted = entry.fit(
+                lambda made=made, seed=seed, setting=setting: made.examples("train", seed, setting.sources),
+                lambda made=made, seed=seed, setting=setting: made.examples("validation", seed, setting.sources),
+                seed=seed,
+                budget=Budget(steps=asked.steps),
+                setting=setting,
+                meter=SilentMeter(),
+            )
+            probe = registry.create("task", f"{task},test=8,test_length={asked.longest}")
+            tokens = np.stack([item.requests[0].sequence for item in probe.examples("test", seed, setting.sources)])
+            with torch.inference_mode():
+                plain = norms(fitted.network, torch.as_tensor(tokens), lengths)
+                ceiling = float(plain[0].max())
+                ways = {
+                    "as trained": fitted,
+                    "ceiling": changed(entry, fitted, ceiling=ceiling),
+                    "insert 0.75": changed(entry, fitted, insert=0.75, retain=0.9999),
+                }
+                for way, model in ways.items():
+                    right = {length: accuracy(model, task, length, seed, asked.examples, setting) for length in lengths}
+                    seen = norms(model.network, torch.as_tensor(tokens), lengths)
+                    growth = [float(norm.mean() / seen[0].mean()) for norm in seen]
+                    shown = [f"{right[length]:.3f}" for length in lengths]
+                    rows.append([size, seed, way, *shown, longest_solved(right)])
+                    grown.append([size, seed, way, *(f"{value:.2f}" for value in growth)])
+                    print(f"N {size}, seed {seed}, {way}: {' '.join(shown)}", flush=True)
+    print(tabulate(rows, ["N", "seed", "remedy", *map(str, lengths), "longest > 95%"], disable_numparse=True))
+    print(f"norm of the state over that after {asked.length} tokens")
+    print(tabulate(grown, ["N", "seed", "remedy", *map(str, lengths)], disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
