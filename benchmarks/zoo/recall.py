@@ -4,16 +4,14 @@
     python benchmarks/zoo/recall.py --memories [--steps 1500] [--seeds 3]
 
 The first prints attention, gated memories, and the two that should fail or be slower. The second asks for 24 pairs of
-memories whose heads are 8 wide, so that a linear memory holds fewer keys than it is shown: Titans of depth 2 >= depth 1
->= linear attention, in the same layer.
+memories whose keys are 8 wide (4 for mamba2, whose values are wider), so that a linear memory holds fewer keys than it
+is shown: Titans of depth 2 >= depth 1 >= linear.
 """
 
 from __future__ import annotations
 
 from _grid import Wanted, chosen, parser, results, table
 
-# keys and values are recognised as such by what stands before them, so that every layer is given a short convolution
-# or positions by its own defaults; s4d and lstm bring neither
 PAIRS = [
     Wanted("sequence/transformer", at_least=0.99),
     Wanted("sequence/mamba2", at_least=0.99),
@@ -25,8 +23,10 @@ PAIRS = [
     Wanted("sequence/aaren", at_most=0.5),
     Wanted("sequence/s4d", at_most=0.5),
 ]
+# a value must meet its key, which stands one token before it: titans and mamba2 convolve, linear attention needs a layer
 MEMORIES = [
     Wanted("sequence/linear_attention:width=32"),
+    Wanted("sequence/mamba2:states=4,width=32"),
     Wanted("sequence/titans:memory_depth=1,width=32"),
     Wanted("sequence/titans:memory_depth=2,width=32"),
 ]
