@@ -23,7 +23,7 @@ PAIRS = [
     Wanted("sequence/aaren", at_most=0.5),
     Wanted("sequence/s4d", at_most=0.5),
 ]
-# a value must meet its key, which stands one token before it: titans and mamba2 convolve, linear attention needs a layer
+# a value must meet its key, one token before it: titans and mamba2 convolve, linear attention needs a layer for it
 MEMORIES = [
     Wanted("sequence/linear_attention:width=32"),
     Wanted("sequence/mamba2:states=4,width=32"),
