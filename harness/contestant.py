@@ -58,6 +58,7 @@ class Contestant:
     ) -> None:
         self.calls = 0  # door calls so far
         self.timings: list[RequestTiming] = []  # of the last door call, one a request
+        self.spent: dict[str, float] = {}  # by the last door call: "seconds" in all, phases, counters
         self._pairing, self._setting, self._shelf = pairing, setting, shelf
         self._key = (pairing.model_spec, setting.device, setting.dtype, tuple(sorted(weights.items())))
         self._came_up = came_up
@@ -140,6 +141,7 @@ class Contestant:
                 meter.close()
                 if count:
                     self.calls, self.timings = self.calls + 1, meter.requests
+                    self.spent = meter.tally.spent()
                     self._tally.add(meter.tally.stored())
                 else:
                     self._spend("warm_up", meter)

@@ -44,6 +44,7 @@ class _Slot:
     sizes: list[int] = field(default_factory=list)  # tokens or time steps, one a request
     waits: dict[int, float] = field(default_factory=dict)  # door call -> seconds
     first_token: float | None = None
+    spent: dict[str, float] | None = field(default_factory=dict)  # of calls that were its own; None in company
 
     @property
     def given(self) -> list[Response]:
@@ -65,10 +66,12 @@ class Evaluation:
         signature: Mapping[str, Any],
         folder: RunFolder,
         shelf: Shelf,
+        company: str = "",
     ) -> None:
         self._pairing, self._session, self._folder = pairing, session, folder
         self._signature = dict(signature)
         self._device = setting.device
+        self._company = company  # names the runs that take turns with this one
         self._model = Contestant(
             pairing,
             setting,
@@ -86,21 +89,40 @@ class Evaluation:
         self._resumed = 0  # examples finished in earlier sessions
         self._total = pairing.cell.limit  # examples, an upper bound until the stream has ended
         timing.reset_peak_resident()
+        self._peak = 0  # bytes, before the turn that goes on
+        self._joules: float | None = 0.0
         self._energy = timing.EnergyProbe(setting.device)
         self._began = self._marked = timing.clock()
         self._drawn = (0.0, 0.0)  # when progress was last drawn, and what drawing it cost
 
-    def result(self) -> RunResult:
-        """Replay, compute what is missing, summarise, and write the result last.
+    def turns(self) -> Iterator[None]:
+        """Replay, then compute what is missing; control comes back after a window of examples, or one if interleaved.
 
+        What happens elsewhere between two turns is not counted as this run's.
         Errors: OtherPath when stored responses come from another code path; HarnessError otherwise.
         """
         self._replay()
-        self._compute()
+        for _ in self._compute():
+            self._rest()
+            left = timing.clock()
+            yield
+            self._marked += timing.clock() - left
+            timing.reset_peak_resident()
+            self._energy = timing.EnergyProbe(self._device)
+
+    def conclude(self) -> RunResult:
+        """Summarise and write the result last."""
+        self._rest()
         found = self._summarise()
         results.save(found, self._folder.path / RESULT)
         self._draw("done")
         return found
+
+    def _rest(self) -> None:
+        """Note what the turn that ends took of what only the whole process knows."""
+        self._peak = max(self._peak, timing.peak_resident_bytes())
+        used = self._energy.joules()
+        self._joules = None if used is None or self._joules is None else self._joules + used
 
     def _replay(self) -> None:
         self._manifest = self._folder.read_json(MANIFEST) or {}
@@ -129,7 +151,7 @@ class Evaluation:
         self._manifest |= {"identity": dict(identity), "notes": list(notes)}
         self._folder.write_json(MANIFEST, self._manifest)
 
-    def _compute(self) -> None:
+    def _compute(self) -> Iterator[None]:
         """Bring every example that is not finished before the model, a window at a time."""
         window: list[_Slot] = []
         weight = requests = 0
@@ -145,9 +167,11 @@ class Evaluation:
             window.append(slot)
             requests += len(slot.sizes)
             weight += sum(slot.sizes)
-            if weight >= WINDOW * self._session.batch_tokens or requests >= WINDOW * self._session.batch_requests:
+            full = weight >= WINDOW * self._session.batch_tokens or requests >= WINDOW * self._session.batch_requests
+            if full or self._company:
                 self._answer(window)
                 window, weight, requests = [], 0, 0
+                yield
         self._total = self._ledger.reached
         if not self._total:
             raise DataError(f"{self._pairing.task_spec} has no example in its split {self._pairing.cell.split!r}.")
@@ -199,6 +223,7 @@ class Evaluation:
             slot.answers[index] = response
             # requests of one example in one batch wait together, so only the longest wait counts
             slot.waits[self._model.calls] = max(slot.waits.get(self._model.calls, 0.0), timed.latency)
+            slot.spent = _added(slot.spent, self._model.spent) if len(part) == 1 else None
             if index == 0:
                 slot.first_token = timed.first_token
             if any(held is None for held in slot.answers):
@@ -318,9 +343,11 @@ class Evaluation:
         self._ledger.add_lap(self._lap())
         return timing.report(self._ledger.times) | {
             "requests_a_batch": self._session.batch_requests,
-            "peak_resident_bytes": timing.peak_resident_bytes(),
+            "company": self._company,
+            "by_example": timing.to_columns(self._ledger.spent()),
+            "peak_resident_bytes": self._peak,
             "peak_device_bytes": devices.peak_device_bytes(self._device),
-            "energy_joules": self._energy.joules(),
+            "energy_joules": self._joules,
             "energy_source": self._energy.source,
         }
 
@@ -341,10 +368,18 @@ def _entry(slot: _Slot, statistics: Mapping[str, Any]) -> Entry:
             "latency": sum(slot.waits.values()),
             "first_token": slot.first_token,
             "tokens": sum(_tokens(answer) for answer in slot.given),
+            "spent": slot.spent,
         },
         asked=signatures.asked(slot.example),
         failed=slot.failed,
     )
+
+
+def _added(before: dict[str, float] | None, spent: Mapping[str, float]) -> dict[str, float] | None:
+    """Sums by name; None stays None."""
+    if before is None:
+        return None
+    return {name: before.get(name, 0.0) + spent.get(name, 0.0) for name in {**before, **spent}}
 
 
 def _tokens(response: Response) -> int:

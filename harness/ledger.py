@@ -52,6 +52,7 @@ class Ledger:
         self._clusters: dict[str, int] = {}
         self._cluster_of: array[int] = array("i")
         self._errors: dict[int, tuple[str, str]] = {}  # row -> (id, message)
+        self._spent: list[Mapping[str, float]] = []  # row -> what its own calls took; empty in company
         self._ids_digest = hashlib.sha256()
         self._ids: list[str] = []
         self.times = Times()
@@ -106,7 +107,13 @@ class Ledger:
         self._tag_of.append(self._tags.setdefault(tags, len(self._tags)))
         cluster = -1 if not entry.cluster else self._clusters.setdefault(entry.cluster, len(self._clusters))
         self._cluster_of.append(cluster)
+        if len(self._spent) <= IDS_KEPT:
+            self._spent.append(entry.timings.get("spent") or {})
         self._time(entry.timings)
+
+    def spent(self) -> list[Mapping[str, float]]:
+        """What each example's own calls took, in stream order; [] when there are too many."""
+        return [] if len(self._spent) > IDS_KEPT else [self._spent[row] for row in self._stream_rows().tolist()]
 
     def statistics(self, metric: str) -> Array:
         """[N, S] in stream order; failed examples are rows of NaN."""

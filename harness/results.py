@@ -67,6 +67,7 @@ class Samples:
     statistics: Mapping[str, Array]  # metric -> [N, S]
     clusters: tuple[int, ...] = ()  # cluster number of each row; () when every example is its own
     ids: tuple[str, ...] = ()  # () when there are too many to keep
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key -> one value a row, "" where it has none
 
     def cluster_names(self) -> list[str]:
         """Clusters as `harness.stats` takes them: one name a row, empty for an example of its own."""
@@ -147,6 +148,7 @@ def to_json(result: RunResult) -> dict[str, Any]:
             "ids": list(samples.ids),
             "clusters": list(samples.clusters),
             "statistics": {name: codec.pack_matrix(rows) for name, rows in samples.statistics.items()},
+            **({"tags": {key: list(values) for key, values in samples.tags.items()}} if samples.tags else {}),
         },
         "timings": codec.pack(result.timings),
         "environment": codec.pack(result.environment),
@@ -309,10 +311,11 @@ def _samples(stored: Any, examples: int, origin: str) -> Samples | None:
             statistics=statistics,
             clusters=tuple(int(number) for number in stored["clusters"]),
             ids=tuple(str(name) for name in stored["ids"]),
+            tags={str(key): tuple(map(str, values)) for key, values in stored.get("tags", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise DataError(f"{origin}: its samples are incomplete: {problem}.") from problem
-    lengths: Sequence[int] = [len(rows) for rows in statistics.values()]
+    lengths: Sequence[int] = [len(rows) for rows in (*statistics.values(), *found.tags.values())]
     if any(length != examples for length in [*lengths, len(found.clusters) or examples, len(found.ids) or examples]):
         raise DataError(f"{origin}: its samples do not have one row for each of its {examples} examples.")
     return found

@@ -48,6 +48,7 @@ class Session:
     fresh: bool = False  # compute again what is finished
     batch_tokens: int = 8192  # padded tokens a batch, as the model's `size` counts them
     batch_requests: int = BATCH_REQUESTS  # 1: each request alone, which is what a latency is measured on
+    interleave: bool = False  # run the decoders of one task and model in turns, one example each
     warm_up: bool = True
     announce: Callable[[str], None] = _unheard
     progress: Callable[[Progress], None] = _unwatched

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.api.metrics import Metric
-from harness.ledger import Ledger
+from harness.ledger import IDS_KEPT, Ledger
 from harness.results import SAMPLES_LIMIT, Measurement, Samples, Slice
 from harness.stats import interval
 
@@ -86,12 +86,14 @@ def samples(metrics: Sequence[Metric], ledger: Ledger) -> Samples | None:
     statistics = {metric.name: ledger.statistics(metric.name) for metric in metrics}
     if sum(rows.size for rows in statistics.values()) > SAMPLES_LIMIT:
         return None
-    clusters = ledger.clusters()
+    clusters, tags = ledger.clusters(), ledger.tags()
+    keys = sorted({key for found in tags for key in found}) if len(tags) <= IDS_KEPT else []
     return Samples(
         ids_digest=ledger.ids_digest(),
         statistics=statistics,
         clusters=tuple(clusters) if any(number >= 0 for number in clusters) else (),
         ids=ledger.ids(),
+        tags={key: tuple(found.get(key, "") for found in tags) for key in keys},
     )
 
 

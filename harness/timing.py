@@ -61,6 +61,10 @@ class Tally:
         self.calls += int(other.get("calls", 0))
         self.seconds += float(other.get("seconds", 0.0))
 
+    def spent(self) -> dict[str, float]:
+        """Seconds in all, seconds of each phase, and counters, under one name each."""
+        return {"seconds": self.seconds, **self.spans, **self.counters}
+
     def stored(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -162,6 +166,24 @@ def report(times: Times) -> dict[str, Any]:
         "latency_seconds": percentiles(times.latencies),
         "first_token_seconds": percentiles(times.first_tokens),
     }
+
+
+def to_columns(spent: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    """What each example took, as one line of numbers a name; nothing when an example's share is not known."""
+    if not spent or not all(spent):
+        return {}
+    names = sorted({name for one in spent for name in one})
+    return {name: " ".join(f"{one.get(name, 0.0):.6g}" for one in spent) for name in names}
+
+
+def from_columns(timings: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The inverse for a result's timings: name -> one number an example; {} where none were kept."""
+    return {str(name): [float(number) for number in line.split()] for name, line in _columns(timings).items()}
+
+
+def _columns(timings: Mapping[str, Any]) -> Mapping[str, str]:
+    found = timings.get("by_example")
+    return found if isinstance(found, Mapping) else {}
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:

@@ -42,6 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-tokens", type=int, default=8192, metavar="N", help="most tokens of a batch (8192)")
     parser.add_argument("--single", action="store_true", help="one request at a time: latencies as one user sees them")
+    parser.add_argument(
+        "--interleave", action="store_true", help="decoders take turns, example by example (with --single): fair speeds"
+    )
     parser.add_argument("--own", action="append", default=[], metavar="DATASET=FOLDER", help="use your own files")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (runs)")
     parser.add_argument("--fresh", action="store_true", help="compute again what is finished")
@@ -130,7 +133,8 @@ def _run(plan: Plan, options: argparse.Namespace) -> list[Outcome]:
             out=options.out,
             fresh=options.fresh,
             batch_tokens=options.batch_tokens,
-            batch_requests=1 if options.single else BATCH_REQUESTS,
+            batch_requests=1 if options.single or options.interleave else BATCH_REQUESTS,
+            interleave=options.interleave,
             announce=display.announce,
             progress=display,
         )

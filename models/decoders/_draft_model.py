@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
@@ -29,8 +30,16 @@ class Truncatable(Protocol):
         ...
 
 
-def load_draft(spec: str, setting: Setting, target: Any) -> TokenModel:
-    """The token model that `spec` names for a loaded target.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft model and what it costs."""
+
+    lm: TokenModel
+    share: float = 0.0  # its parameters over the target's; 0 for a draft without weights
+
+
+def load_draft(spec: str, setting: Setting, target: Any) -> Draft:
+    """The draft that `spec` names for a loaded target.
 
     "self:N" is the target's first N layers, "ngram" or "ngram:N" counts n-grams of the text as it grows, and anything
     else is a registered model with the target's own tokenizer. Raises UsageError with the reason otherwise.
@@ -39,13 +48,28 @@ def load_draft(spec: str, setting: Setting, target: Any) -> TokenModel:
     if name == "self":
         if not isinstance(target.lm, Truncatable) or not argument.isdigit():
             raise UsageError(f"draft={spec!r}: write self:LAYERS, for a model that the built-in runtime runs.")
-        return target.lm.first_layers(int(argument))
+        return Draft(target.lm.first_layers(int(argument)), _share_of_layers(target, int(argument)))
     if name == "ngram":
-        return OnlineNgram(target.lm, int(argument or 3))
+        return Draft(OnlineNgram(target.lm, int(argument or 3)))
     draft = registry.create("model", spec).load(setting)
     require_same_tokenizer(spec, target.tokenizer, draft.tokenizer)
-    model: TokenModel = draft.lm
-    return model
+    ours, theirs = _parameters(target), _parameters(draft)
+    return Draft(draft.lm, theirs / ours if ours else 0.0)
+
+
+def _parameters(loaded: Any) -> int:
+    facts: Mapping[str, Any] = getattr(loaded, "facts", {})
+    return int(facts.get("parameters", 0))
+
+
+def _share_of_layers(target: Any, layers: int) -> float:
+    """Parameters of the first layers, embedding and head over those of all; layers are alike."""
+    whole, shape = _parameters(target), target.lm.network.shape
+    if not whole:
+        return 0.0
+    attention = 2 * shape.width * shape.head_width * (shape.heads + shape.kv_heads)
+    layer = attention + 3 * shape.width * shape.hidden + 2 * shape.width
+    return 1 - layer * (shape.layers - layers) / whole
 
 
 def require_same_tokenizer(spec: str, ours: Any, theirs: Any) -> None:
@@ -72,10 +96,11 @@ class DraftCache:
         self.model, self.capacity = model, capacity
         self.state: Any = None
         self.cached: list[int] = []
+        self.calls = 0
 
     def logits(self, tokens: Sequence[int], tree: Tree, nodes: Sequence[int], meter: Meter) -> Tensor:
         """Draft logits [len(nodes), V] after the given nodes of a tree rooted at tokens[-1]."""
-        meter.count("draft_calls")
+        self._count(meter)
         if tree.parents == list(range(-1, tree.drafted)) and list(nodes) == [tree.drafted]:
             # a chain is read as text: a call adds its last token alone, and what the target accepts is cached already
             text = [*tokens[:-1], *tree.tokens]
@@ -96,8 +121,12 @@ class DraftCache:
         self._cut(tokens)
         if len(self.cached) < len(tokens):
             self.state = self.model.step(self.state, [list(tokens[len(self.cached) :])], Want("none")).state
-            meter.count("draft_calls")
+            self._count(meter)
         self.cached = list(tokens)
+
+    def _count(self, meter: Meter) -> None:
+        self.calls += 1
+        meter.count("draft_calls")
 
     def _cut(self, tokens: list[int]) -> None:
         """Keep what the cache and the text begin with alike."""

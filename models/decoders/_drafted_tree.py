@@ -67,7 +67,9 @@ class ModelDrafter(Drafter):
         capacity: int,
         meter: Meter,
         adaptive: bool = False,
+        share: float = 0.0,
     ) -> None:
+        self.draft_share = share
         self.plan, self.warping, self.meter, self.adaptive = plan, warping, meter, adaptive
         # drafting and verifying draw from separate streams, so that the draft cannot lean on the verifier's numbers
         self.rng = np.random.default_rng([seed, 1])
@@ -91,6 +93,7 @@ class ModelDrafter(Drafter):
             leaves = self._grow(tree, leaves, level, dict(zip(nodes, logits_NV, strict=True)))
             if not leaves:
                 break
+        self.draft_calls = self.cache.calls
         return tree
 
     def law(self, node: int) -> Law | None:

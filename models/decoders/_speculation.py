@@ -27,6 +27,8 @@ class Drafter(ABC):
     """What one prompt's drafting needs; a fresh one for every prompt."""
 
     reads_prompt: bool = False  # wants the target's logits at every prompt token
+    draft_calls: int = 0  # calls of a draft model so far
+    draft_share: float = 0.0  # a draft call's weights over the target's
 
     @abstractmethod
     def propose(self, tokens: Sequence[int], depth: int) -> Tree:
@@ -172,4 +174,5 @@ def _decoded(row: Row) -> Decoded:
         calls=len(row.accepted),
         drafted=row.drafted,
         finished=row.finished,
+        extra={"draft_calls": row.drafter.draft_calls, "draft_share": row.drafter.draft_share},
     )

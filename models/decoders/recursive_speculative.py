@@ -41,7 +41,8 @@ class RecursiveSpeculative:
     def prepare(self, setting: Setting, target: Any) -> Bound:
         """Load the draft for a loaded target."""
         warping = Warping(self.temperature, self.top_k, self.top_p)
-        return Bound(load_draft(self.draft, setting, target), Plan(self.tree, self.widths), warping)
+        draft = load_draft(self.draft, setting, target)
+        return Bound(draft.lm, Plan(self.tree, self.widths), warping, share=draft.share)
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """As for plain speculative decoding."""

@@ -42,7 +42,8 @@ class Speculative:
         """Load the draft for a loaded target."""
         plan = Plan("constant", (1,) * self.length)
         warping = Warping(self.temperature, self.top_k, self.top_p)
-        return Bound(load_draft(self.draft, setting, target), plan, warping, self.adaptive)
+        draft = load_draft(self.draft, setting, target)
+        return Bound(draft.lm, plan, warping, self.adaptive, draft.share)
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """The draft's own digests are part of the signature when it has weights of its own."""
@@ -62,6 +63,7 @@ class Bound:
     plan: Plan
     warping: Warping
     adaptive: bool = False
+    share: float = 0.0  # the draft's parameters over the target's
 
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """Continue each prompt; the draft's vocabulary must be the target's."""
@@ -77,6 +79,7 @@ class Bound:
                 len(prompt.tokens) + max(0, prompt.max_new_tokens) + width + 1,
                 meter,
                 self.adaptive,
+                self.share,
             )
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]

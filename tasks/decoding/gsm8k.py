@@ -56,8 +56,10 @@ class Gsm8k:
             "number_match:found=last",
             "number_match:found=marked",
             "mean_accepted_tokens",
+            "mbsu",
             "target_calls",
             "verified_nodes",
+            "draft_calls",
             "new_tokens",
         )
 

@@ -52,7 +52,7 @@ class SpecBench:
     @property
     def metrics(self) -> tuple[Any, ...]:
         """What a decoding method saves and what it spends."""
-        return ("mean_accepted_tokens", "target_calls", "verified_nodes", "new_tokens")
+        return ("mean_accepted_tokens", "mbsu", "target_calls", "verified_nodes", "draft_calls", "new_tokens")
 
     def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
         """One example a question; its first request is the first turn."""

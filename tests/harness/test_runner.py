@@ -468,6 +468,92 @@ def test_one_broken_cell_does_not_stop_the_next(tmp_path, monkeypatch):
     assert second.finished.result.examples == 40
 
 
+class Unprepared:
+    """A decoder whose draft cannot be loaded."""
+
+    def prepare(self, setting, target):
+        raise ZeroDivisionError
+
+    def fingerprint(self, setting):
+        return {}
+
+    def decode(self, lm, prompts, *, seeds, meter):
+        return []
+
+
+class TakingTurns:
+    """Three decoders for one talker that writes down who was asked what; one of them may be broken."""
+
+    def __init__(self, monkeypatch, broken: str = "") -> None:
+        self.said: list[str] = []
+        said = self.said
+
+        class Speaker(Talker):
+            def generate(self, requests, *, decoder, seeds, meter):
+                said.extend(f"{decoder} {request.source}" for request in requests)
+                with meter.span("decode"):
+                    meter.count("draft_calls", 2)
+                return super().generate(requests, decoder=decoder, seeds=seeds, meter=meter)
+
+        speaker = Speaker()
+
+        def introduce(cell):
+            decoder = Unprepared() if cell.decoder == broken else cell.decoder
+            return replace(pairing(GenerateTask(), speaker, decoder), cell=cell, decoder_spec=cell.decoder)
+
+        monkeypatch.setattr(runner, "refusal", lambda cell: None)
+        monkeypatch.setattr(runner, "introduce", introduce)
+        self.cells = [replace(pairing(GenerateTask(), speaker).cell, decoder=name) for name in "ABC"]
+
+    def run(self, path, **changes):
+        together = session(path, interleave=True, batch_requests=1, **changes)
+        return list(runner.run_all(self.cells, together))
+
+
+def test_interleaved_decoders_take_turns_and_the_one_who_begins_moves_on(tmp_path, monkeypatch):
+    turns = TakingTurns(monkeypatch)
+    outcomes = turns.run(tmp_path)
+    expected = ["A", "B", "C", "B", "C", "A", "C", "A", "B"]
+    assert turns.said == [f"{name} start{place // 3}" for place, name in enumerate(expected)]
+    found = [outcome.finished.result for outcome in outcomes]
+    assert [result.decoder for result in found] == ["A", "B", "C"]
+    assert len({result.timings["company"] for result in found}) == 1
+    assert found[0].timings["company"]
+    alone = TakingTurns(monkeypatch)
+    plain = list(runner.run_all(alone.cells, session(tmp_path / "alone")))
+    assert alone.said[:3] == ["A start0", "A start1", "A start2"]
+    for one, other in zip(outcomes, plain, strict=True):
+        assert stored(one.finished) == stored(other.finished)
+        assert other.finished.result.timings["company"] == ""
+
+
+def test_what_each_example_took_alone_is_kept_with_the_result(tmp_path, monkeypatch):
+    (first, *_) = TakingTurns(monkeypatch).run(tmp_path)
+    spent = timing.from_columns(first.finished.result.timings)
+    assert spent["draft_calls"] == [2.0, 2.0, 2.0]
+    assert all(seconds >= decode > 0 for seconds, decode in zip(spent["seconds"], spent["decode"], strict=True))
+    assert sum(spent["seconds"]) == pytest.approx(first.finished.result.timings["model_seconds"], rel=1e-3)
+
+
+def test_a_decoder_that_breaks_leaves_the_turns_of_the_others_alone(tmp_path, monkeypatch):
+    first, second, third = TakingTurns(monkeypatch, broken="B").run(tmp_path)
+    assert "ZeroDivisionError" in str(second.error)
+    assert [outcome.finished.result.examples for outcome in (first, third)] == [3, 3]
+
+
+def test_runs_that_took_turns_resume_and_a_newcomer_is_not_paired_with_them(tmp_path, monkeypatch):
+    turns = TakingTurns(monkeypatch)
+    turns.cells, late = turns.cells[:2], turns.cells[2]
+    first = turns.run(tmp_path)
+    turns.cells.append(late)
+    told = []
+    again = turns.run(tmp_path, announce=told.append)
+    assert [outcome.finished.reused for outcome in again] == [True, True, False]
+    assert any("not paired" in line for line in told)
+    company = [outcome.finished.result.timings["company"] for outcome in (*first, *again)]
+    assert company[0] == company[1] == company[2] == company[3] != company[4]
+
+
 def test_cuda_is_refused_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "_cuda_available", lambda: False)
     with pytest.raises(UsageError, match="no CUDA device"):
