@@ -61,6 +61,17 @@ def test_other_tokens_of_longformer_see_the_band_and_the_anchors(causal: bool) -
     assert torch.allclose(made(x)[0][:, 2:], expected[:, 2:], atol=1e-12)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+def test_longformer_without_anchors_in_a_window_beyond_the_sequence_is_full_attention(causal: bool) -> None:
+    made = Longformer(heads=2, window=2 * LENGTH, anchors=0, causal=causal).mixer(Site(8)).double()
+    full = Attention(Site(8), 2, "rotary", causal).double()
+    band = made.band if isinstance(made, AnchoredAttention) else made
+    full.project.load_state_dict(band.project.state_dict())
+    full.out.load_state_dict(band.out.state_dict())
+    x = torch.randn(2, LENGTH, 8, dtype=torch.float64)
+    assert torch.allclose(made(x)[0], full(x)[0], atol=1e-12)
+
+
 @pytest.mark.parametrize(("window", "anchors"), [(1, 0), (4, 3), (5, 1), (64, 2)])
 def test_longformer_by_steps_is_longformer_in_parallel(
     disagreement: Callable[..., float], window: int, anchors: int
