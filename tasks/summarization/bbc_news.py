@@ -47,6 +47,9 @@ class BbcNews:
     References join sentences without a space after the full stop, as distributed, which ROUGE's words do not see but
     its sentences (Lsum) do.
 
+    The hub's `gopalkalpande/bbc-news-summary` holds the same 2,225 articles as they were written, in one split: another
+    text and no test set, so this set has no twin there.
+
     Greene, Cunningham 2006 (the articles).
     Differs from the paper: as said on the card.
     """

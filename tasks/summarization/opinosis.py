@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, Response
+from harness.api.types import DataFile, Dataset, Example, HubData, Response
 from harness.tasks.summarization import _gist
 
 DATA = Dataset(
@@ -17,6 +17,13 @@ DATA = Dataset(
     },
     columns=("sentences", "summaries"),
     licence="Apache-2.0 (of the repository)",
+    # the main branch is a program, which nothing here runs; the hub's own conversion to tables is
+    hub=HubData(
+        id="kavgan/opinosis",
+        splits={"test": "train"},
+        revision="refs/convert/parquet",
+        columns={"sentences": "review_sents", "summaries": "summaries"},
+    ),
 )
 INSTRUCTION = "Summarize the opinions in one or two short sentences. Answer with the summary only."
 MAX_NEW_TOKENS = 80  # references have 17 words on average, 62 at most
@@ -31,6 +38,8 @@ MAX_NEW_TOKENS = 80  # references have 17 words on average, 62 at most
 )
 class Opinosis:
     """Summarise about 100 review sentences on a topic, one a line; 51 topics, all for testing.
+
+    The hub's rows hold the sentences of a topic as one text, which stays as it is.
 
     Ganesan, Zhai, Han 2010.
     Differs from the paper: F-measure of the best reference, where the paper reports recall with jackknifing.

@@ -44,6 +44,7 @@ class Newstest2014:
     10,000 pairs to learn from, newstest2013 (3,000) for validation. HTML entities (`&quot;`), which the data mix with
     plain quotes, are undone on both sides; the Moses tokens stay, and BLEU splits at white space alone. A model that
     writes plain text is judged as if its words and marks were one token: use `translation/wmt14` for such models.
+    The filtered set is not on the hub: whole newstest2014 from there is `translation/wmt14`, and the two never mix.
 
     Bojar et al. 2014; the filtered set as OpenNMT shipped it (Klein et al. 2017).
     Differs from the paper: as said on the card.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from harness.api.errors import DataError
 from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, Response
+from harness.api.types import DataFile, Dataset, Example, HubData, Response
 from harness.tasks.translation import _pairs
 
 Language = Literal[
@@ -17,6 +18,28 @@ FILES = {
     "test": DataFile(
         "ntrex_newstest2019/test.jsonl.gz", "cb914839cdbc3b91c80250fee484d238ea1a1e5f1f1527e80735909173b46fa8"
     )
+}
+
+HUB = "davidstap/NTREX"  # one configuration a language, one column `text`
+CONFIGS = {
+    "en": "eng_Latn",
+    "de": "deu_Latn",
+    "fr": "fra_Latn",
+    "cs": "ces_Latn",
+    "es": "spa_Latn",
+    "it": "ita_Latn",
+    "nl": "nld_Latn",
+    "pl": "pol_Latn",
+    "pt": "por_Latn",
+    "ro": "ron_Latn",
+    "ru": "rus_Cyrl",
+    "fi": "fin_Latn",
+    "tr": "tur_Latn",
+    "vi": "vie_Latn",
+    "zh": "zho_Hans",
+    "ja": "jpn_Jpan",
+    "ar": "arb_Arab",
+    "hi": "hin_Deva",
 }
 
 
@@ -30,7 +53,8 @@ FILES = {
 class Ntrex:
     """Translate the 1,997 sentences of newstest2019; nothing to learn from. Sentences of one document are one cluster.
 
-    BLEU by sacrebleu with its 13a tokens, its `zh` tokens for Chinese, and characters for Japanese.
+    BLEU by sacrebleu with its 13a tokens, its `zh` tokens for Chinese, and characters for Japanese. The hub's copy has
+    no documents, so that every sentence is a cluster of its own there.
 
     Federmann, Kocmi, Xin 2022.
     Differs from the paper: as said on the card. Scores against the WMT19 reference are another task's.
@@ -55,20 +79,27 @@ class Ntrex:
 
     def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
         """The sentences in the official order; the seed plays no part."""
-        rows = list(sources.rows(self._data(split), split))
-        pairs = ((str(row[self.source]), str(row[self.target])) for row in rows)
-        for row, example in zip(rows, _pairs.examples(pairs, split, self.source, self.target), strict=True):
-            yield Example(example.id, example.requests, example.target, example.tags, str(row["docid"]))
+        asked, wanted = (list(sources.rows(_data(side, split), split)) for side in (self.source, self.target))
+        if len(asked) != len(wanted):
+            raise DataError(f"ntrex: {self.source} has {len(asked)} sentences, but {self.target} has {len(wanted)}.")
+        pairs = ((str(row[self.source]), str(other[self.target])) for row, other in zip(asked, wanted, strict=True))
+        for row, example in zip(asked, _pairs.examples(pairs, split, self.source, self.target), strict=True):
+            cluster = str(row["docid"]) if "docid" in row else ""
+            yield Example(example.id, example.requests, example.target, example.tags, cluster)
 
     def data_digest(self, split: str, sources: Sources) -> str:
-        """Digest of the file."""
-        return sources.digest(self._data(split), split)
+        """Digest of the file, or of both languages' files where they are two."""
+        digests = (sources.digest(_data(side, split), split) for side in (self.source, self.target))
+        return "+".join(dict.fromkeys(digests))
 
     def oracle(self, example: Example) -> tuple[Response, ...]:
         """The reference."""
         return _pairs.oracle(example)
 
-    def _data(self, split: str) -> Dataset:
-        if split not in FILES:
-            raise _pairs.no_split("translation/ntrex", split, FILES)
-        return Dataset("ntrex", FILES, ("docid", self.source, self.target), "CC BY-SA 4.0")
+
+def _data(language: str, split: str) -> Dataset:
+    """The sentences of one language."""
+    if split not in FILES:
+        raise _pairs.no_split("translation/ntrex", split, FILES)
+    hub = HubData(HUB, {"test": "test"}, CONFIGS[language], columns={language: "text"})
+    return Dataset("ntrex", FILES, (language,), "CC BY-SA 4.0", hub)

@@ -24,8 +24,10 @@ def lay_on_hub(
         import pyarrow
         from pyarrow import parquet
 
-        commit = "0123456789abcdef0123456789abcdef01234567"
-        folder = cache / "hub" / hub.id.replace("/", "--") / commit / (hub.config or "default") / split
+        commit = hub.revision or "0123456789abcdef0123456789abcdef01234567"
+        folder = cache.joinpath(
+            "hub", hub.id.replace("/", "--"), commit.replace("/", "--"), hub.config or "default", split
+        )
         folder.mkdir(parents=True)
         (cache / "hub-pins.json").write_text(json.dumps({hub.id: commit}), encoding="utf-8")
         parquet.write_table(pyarrow.Table.from_pylist(list(rows)), folder / f"{split}.parquet")

@@ -84,6 +84,7 @@ def test_rows_of_one_dialogue_on_the_hub_are_one_example(lay_on_hub):
             "A.\nB.",
             "T.",
         ),
+        ("opinosis", {"review_sents": "A.\nB.", "summaries": ["S.", "T."]}, "A.\nB.", ["S.", "T."]),
     ],
 )
 def test_the_hubs_rows_become_examples(lay_on_hub, name, row, source, target):

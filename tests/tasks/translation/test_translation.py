@@ -14,7 +14,9 @@ from harness.api import registry
 from harness.api.errors import DataError, UsageError
 from harness.api.types import Generated
 from harness.sources import DataSources, data_root
+from harness.tasks.translation.ntrex import _data
 
+OFFLINE = DataSources(None, online=False)
 NFC, NFD = "F\u00e4hre", "Fa\u0308hre"
 
 
@@ -158,8 +160,34 @@ class TestTwoNewstests:
         with pytest.raises(UsageError, match="English on one side"):
             registry.create("task", "translation/wmt14:source=de,target=fr")
 
+    def test_multi30k_has_french_and_czech_on_the_hub_too(self, lay_on_hub):
+        task = registry.create("task", "translation/multi30k:source=cs,target=fr")
+        commit = lay_on_hub(
+            task._data("test").hub, "test", [{"en": "A cat.", "cs": "Kočka.", "de": "-", "fr": "Chat."}]
+        )
+        (example,) = task.examples("test", 0, OFFLINE)
+        assert (example.requests[0].source, example.target) == ("Kočka.", "Chat.")
+        assert task.data_digest("test", OFFLINE) == f"hub:romrawinjp/multi30k@{commit}:test"
+        assert registry.create("task", "translation/multi30k")._data("test").hub.id == "bentrevett/multi30k"
+
 
 class TestNtrex:
+    def test_two_languages_of_the_hub_are_read_side_by_side(self, lay_on_hub):
+        task = registry.create("task", "translation/ntrex:target=zh")
+        english, chinese = (_data(language, "test").hub for language in ("en", "zh"))
+        lay_on_hub(english, "test", [{"text": "a cat"}, {"text": "a dog"}])
+        commit = lay_on_hub(chinese, "test", [{"text": "猫"}, {"text": "狗"}])
+        found = [(item.requests[0].source, item.target, item.cluster) for item in task.examples("test", 0, OFFLINE)]
+        assert found == [("a cat", "猫", ""), ("a dog", "狗", "")]
+        place = f"hub:davidstap/NTREX@{commit}"
+        assert task.data_digest("test", OFFLINE) == f"{place}:eng_Latn/test+{place}:zho_Hans/test"
+
+    def test_languages_of_different_length_are_refused(self, lay_on_hub):
+        lay_on_hub(_data("en", "test").hub, "test", [{"text": "a cat"}])
+        lay_on_hub(_data("de", "test").hub, "test", [{"text": "eine Katze"}, {"text": "ein Hund"}])
+        with pytest.raises(DataError, match="en has 1 sentences, but de has 2"):
+            list(registry.create("task", "translation/ntrex").examples("test", 0, OFFLINE))
+
     def test_documents_are_clusters_and_every_language_is_there(self):
         sources = local()
         for target in ("zh", "ja", "ar"):
