@@ -41,15 +41,31 @@ def letters(count: int, different: Sequence[tuple[int, int]]) -> list[str]:
 
     Differs from the paper: none.
     """
-    groups: list[frozenset[int]] = [frozenset(range(count))] if count else []
+    # a group is a number whose bits are its rows
+    groups = [(1 << count) - 1] if count else []
     for left, right in different:
         if left == right or not (0 <= left < count and 0 <= right < count):
             raise UsageError(f"letters: pair ({left}, {right}) is not two of {count} rows.")
-        split = [group - {row} for group in groups if {left, right} <= group for row in (left, right)]
-        groups = [group for group in groups if not {left, right} <= group] + split
-        groups = [group for group in dict.fromkeys(groups) if not any(group < other for other in groups)]
-    groups.sort(key=sorted)
-    return ["".join(_letter(index) for index, group in enumerate(groups) if row in group) for row in range(count)]
+        pair = 1 << left | 1 << right
+        whole = [group for group in groups if group & pair == pair]
+        groups = [group for group in groups if group & pair != pair]
+        split = dict.fromkeys(group & ~(1 << row) for group in whole for row in (left, right))
+        # only parts can lie inside another group: the whole ones did not
+        groups += [part for part in split if not any(_inside(part, other) for other in (*groups, *split))]
+    groups.sort(key=lambda group: [row for row in range(count) if group >> row & 1])
+    return ["".join(_letter(index) for index, group in enumerate(groups) if group >> row & 1) for row in range(count)]
+
+
+def ranks(scores_NK: Array, *, higher_is_better: bool = True) -> Array:
+    """Ranks of the competitors on every data set [N, K]: 1 is best, equal scores share the mean of their ranks.
+
+    rank = 1 + #better + (#equal others) / 2.
+    """
+    scores_NK = np.asarray(scores_NK, dtype=np.float64) * (1.0 if higher_is_better else -1.0)
+    mine_NK1, others_N1K = scores_NK[:, :, None], scores_NK[:, None, :]
+    better_NK = (others_N1K > mine_NK1).sum(axis=2)
+    equal_NK = (others_N1K == mine_NK1).sum(axis=2)
+    return np.asarray(1.0 + better_NK + (equal_NK - 1) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +86,12 @@ def rank(scores_NK: Array, *, higher_is_better: bool = True, level: float = 0.05
 
     Differs from the paper: none. Errors: UsageError for scores with missing cells, which would rank unequal sets.
     """
-    from scipy.stats import friedmanchisquare, rankdata
+    from scipy.stats import friedmanchisquare
 
     scores = np.asarray(scores_NK, dtype=np.float64)
     if scores.ndim != 2 or np.isnan(scores).any():
         raise UsageError("mean ranks need one score of every competitor on every data set; some are missing.")
-    ranks_NK = rankdata(-scores if higher_is_better else scores, axis=1)
+    ranks_NK = ranks(scores, higher_is_better=higher_is_better)
     sets, competitors = scores.shape
     spread = bool((ranks_NK != ranks_NK[:, :1]).any())
     friedman = float("nan")
@@ -87,6 +103,10 @@ def rank(scores_NK: Array, *, higher_is_better: bool = True, level: float = 0.05
     rejected = competitors == 2 or friedman < level
     different = tuple((left, right) for left, right, p in pairs if rejected and p < level)
     return Ranking(tuple(float(value) for value in ranks_NK.mean(axis=0)), friedman, pairs, different)
+
+
+def _inside(group: int, other: int) -> bool:
+    return group != other and group & other == group
 
 
 def _letter(index: int) -> str:

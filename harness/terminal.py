@@ -17,9 +17,8 @@ def plain(text: str, width: int = 0) -> str:
 
     `width` > 0 cuts the result to that many characters, ending in an ellipsis.
     """
-    safe = "".join(
-        letter if letter == JOINER or unicodedata.category(letter) not in UNSAFE else _escape(letter) for letter in text
-    )
+    # nearly every text is printable ASCII, in which nothing can steer
+    safe = text if text.isascii() and text.isprintable() else "".join(map(_safe, text))
     return safe if not width or len(safe) <= width else safe[: width - 1] + "…"
 
 
@@ -41,6 +40,10 @@ def columns(pairs: Sequence[tuple[str, str]], indent: str = "  ") -> str:
 def say(line: str) -> None:
     """One line to the user, apart from the results on stdout."""
     print(plain(line), file=sys.stderr, flush=True)
+
+
+def _safe(letter: str) -> str:
+    return letter if letter == JOINER or unicodedata.category(letter) not in UNSAFE else _escape(letter)
 
 
 def _escape(letter: str) -> str:

@@ -147,7 +147,10 @@ def _scores(record: Record) -> list[float | None]:
     rows = None if result.samples is None else result.samples.statistics.get(result.headline)
     if rows is None or rows.shape[1:] != (1,) or len(rows) > SCORES:
         return []
-    return [_rounded(score) for score in np.asarray(rows)[:, 0].tolist()]
+    scores = np.asarray(rows)[:, 0]
+    if (scores == scores.round()).all() and (abs(scores) < 1e6).all():
+        return list(scores.astype(int).tolist())
+    return [_rounded(score) for score in scores.tolist()]
 
 
 def _rounded(number: float | None) -> float | None:

@@ -130,7 +130,7 @@ class _Mean(MeanMetric):
 
 def _student(distance_P: Array, spread_P: Array, units: int) -> list[float]:
     """Two-sided p-values of differences with these bootstrap standard errors."""
-    from scipy.stats import t
+    from scipy.special import stdtr  # a tenth of the time that importing scipy.stats takes
 
     if units < 2:
         return [1.0] * len(distance_P)
@@ -138,7 +138,7 @@ def _student(distance_P: Array, spread_P: Array, units: int) -> list[float]:
     error_P = spread_P * sqrt(units / (units - 1))
     constant_P = np.where(distance_P > 0, 2.0 ** (1 - units), 1.0)
     ratio_P = np.divide(distance_P, error_P, out=np.zeros_like(distance_P), where=error_P > 0)
-    return [float(p) for p in np.where(error_P > 0, 2 * t.sf(ratio_P, units - 1), constant_P)]
+    return [float(p) for p in np.where(error_P > 0, 2 * stdtr(units - 1, -ratio_P), constant_P)]
 
 
 def _spreads(values_KR: Array) -> NDArray[np.float64]:

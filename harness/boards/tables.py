@@ -92,8 +92,6 @@ def matrix(found: Sequence[Board]) -> Matrix:
 
     Mean ranks are over contestants that have a value on every board; a mean over unequal sets of tasks is refused.
     """
-    from scipy.stats import rankdata
-
     used = widest(found)
     cells: dict[tuple[str, int], Row] = {}
     for place, board in enumerate(used):
@@ -111,7 +109,7 @@ def matrix(found: Sequence[Board]) -> Matrix:
     ranking, means = None, {}
     if len(complete) >= 2 and len(used) >= 2:
         scores_TK = np.array([[_score(cells[name, place]) for name in complete] for place in range(len(used))])
-        means = dict(zip(complete, rankdata(-scores_TK, axis=1).mean(axis=0).tolist(), strict=True))
+        means = dict(zip(complete, multiple.ranks(scores_TK).mean(axis=0).tolist(), strict=True))
         ranking = multiple.rank(scores_TK) if len(complete) <= TESTED else None
     return Matrix(names, used, cells, impossible, means, ranking, complete)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness.api.errors import UsageError
-from harness.multiple import holm, letters, rank
+from harness.multiple import holm, letters, rank, ranks
 
 
 def test_holm_of_nothing_is_nothing():
@@ -97,3 +97,10 @@ def test_equal_competitors_are_not_different():
 def test_ranks_over_unequal_sets_are_refused():
     with pytest.raises(UsageError, match="missing"):
         rank(np.array([[1.0, math.nan]]))
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=1, max_size=6))
+def test_ranks_are_those_of_scipy(rows):
+    scores = np.array(rows, dtype=float)
+    np.testing.assert_array_equal(ranks(scores), scipy_stats.rankdata(-scores, axis=1))
+    np.testing.assert_array_equal(ranks(scores, higher_is_better=False), scipy_stats.rankdata(scores, axis=1))
