@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, final
 
 import numpy as np
@@ -14,14 +15,17 @@ from harness.api.protocols import Decoder, Meter, Setting
 from harness.api.registry import model
 from harness.api.types import Budget, Example, Failure, Generate, Generated, Request, Response
 from harness.models._training import Recipe, Spec, fit
-from harness.models.keyboard._char_words import END, PAD, UNKNOWN, Sizes, WordCorrector, characters
+from harness.models.keyboard._char_words import Sizes, WordCorrector
 from harness.models.keyboard._corrector import text_pairs
 from harness.models.keyboard._touch_channel import LETTERS, TouchChannel, estimate
-from harness.models.lms._word_pieces import pieces, vocabulary_of
+from harness.models.keyboard._word_candidates import IGNORED, Lexicon, bare, counted, space
+from harness.models.keyboard._word_casing import Casing, cased, casing
+from harness.models.lms._word_pieces import pieces
 
-SPECIAL = 4  # padding, begin, end, unknown
-VALIDATED = 512  # validation sentences
+VALIDATED = 1024  # validation sentences
 BATCH = 64
+
+Row = tuple[list[str], list[str]]
 
 
 @model(
@@ -30,32 +34,41 @@ BATCH = 64
     licence="Apache-2.0",
     learns=True,
     decodes=False,
-    differs="small; errors are drawn again in training; attention knows word offsets; unknown words are copied; greedy",
+    differs="small; errors are drawn again in training; one word out for one in, chosen among words one edit away",
 )
 class CharCnnGru:
     """Character CNN with highway -> GRU encoder over words -> GRU decoder with attention over words (CCEAD).
 
+    The softmax over the word vocabulary runs over a candidate list (Jean et al. 2015): the typed word as it is and the
+    known words within one edit of it, so that a word is kept or mended, and words that were never seen can be kept.
     Part of the training sentences get new errors each time, from the touch channel that is counted on the training
-    pairs. Where the decoder writes the unknown word, the source word that it attends to most is copied.
+    pairs. The network works in lower case; capitals come back by the typed word's, the sentence's and the usual ones.
 
     Ghosh, Kristensson 2017, "Neural Networks for Text Correction and Completion in Keyboard Decoding"; Kim et al. 2016
-    for the character CNN; Luong et al. 2015 for copying unknown words.
-    Differs from the paper: sizes, redrawn errors, a learned bias for word offsets in attention, copying, greedy search.
+    for the character CNN; Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation".
+    Differs from the paper: sizes, redrawn errors, a learned bias for word offsets in attention, one word out for each
+    word in, candidate lists, capitals restored by rule.
     """
 
+    sentences: int = 0  # training sentences that are used; 0: all
     width: int = 128
-    vocabulary: int = 12_000  # most frequent words; they occur twice or more
-    redrawn: float = 0.75  # share of training sentences that get new errors
-    dropout: float = 0.1
+    vocabulary: int = 30_000  # most frequent words; they occur twice or more
+    candidates: int = 12  # words that one may be meant by a typed one
+    redrawn: float = 0.9  # share of training sentences that get new errors
+    dropout: float = 0.2
+    learning_rate: float = 2e-3
+    beam: int = 4
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
-        if self.width < 1 or self.vocabulary < 1 or not 0.0 <= self.redrawn <= 1.0 or not 0.0 <= self.dropout < 1.0:
-            raise ValueError("width and vocabulary must be positive, redrawn and dropout shares of 1.")
+        if min(self.width, self.vocabulary, self.candidates, self.beam) < 1 or self.sentences < 0:
+            raise ValueError("width, vocabulary, candidates and beam must be positive, sentences at least 0.")
+        if not 0.0 <= self.redrawn <= 1.0 or not 0.0 <= self.dropout < 1.0 or self.learning_rate <= 0.0:
+            raise ValueError("redrawn and dropout must be shares of 1 and learning_rate positive.")
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """Version of network and training."""
-        return {"version": "1"}
+        return {"version": "2"}
 
     def fit(
         self,
@@ -68,66 +81,66 @@ class CharCnnGru:
         meter: Meter,
     ) -> CharCnnGruModel:
         """Train on (typed, clean) pairs within the budget; resumes from the setting's folder."""
-        pairs = list(text_pairs(train))
+        pairs = list(islice(text_pairs(train), self.sentences or None))
         if not pairs:
             raise UsageError("keyboard/char_cnn_gru learns from the training split, which is empty.")
-        known, _ = vocabulary_of((clean for _, clean in pairs), 2, self.vocabulary)
-        words = list(known.words)
+        clean = [text for _, text in pairs]
+        lexicon = Lexicon(counted(clean), self.vocabulary, self.candidates)
         torch.manual_seed(seed)
-        network = WordCorrector(Sizes(len(words) + SPECIAL, self.width, self.dropout))
-        index = {word: place for place, word in enumerate(words, SPECIAL)}
-        recipe = Recipe(learning_rate=2e-3, batch_examples=BATCH, default_steps=2000)
-        spec = self._spec(
-            network, index, pairs, [pair for _, pair in zip(range(VALIDATED), text_pairs(validation), strict=False)]
-        )
+        network = WordCorrector(Sizes(lexicon.size, self.width, self.dropout))
+        network.begin_from([lexicon.counts[word] for word in lexicon.words])
+        recipe = Recipe(learning_rate=self.learning_rate, batch_examples=BATCH, default_steps=2000)
+        spec = self._spec(network, lexicon, pairs, list(islice(text_pairs(validation), VALIDATED)))
         fit(network, spec, recipe, budget=budget, seed=seed, setting=setting, meter=meter)
-        return CharCnnGruModel(network, words)
+        return CharCnnGruModel(network, lexicon, casing(clean), self.beam)
 
     def _spec(
-        self,
-        network: nn.Module,
-        index: Mapping[str, int],
-        pairs: list[tuple[str, str]],
-        held_out: list[tuple[str, str]],
+        self, network: nn.Module, lexicon: Lexicon, pairs: list[tuple[str, str]], held_out: list[tuple[str, str]]
     ) -> Spec:
         channel = estimate(pairs)
+        # what the touch channel cannot have done (a word more or less) teaches this network nothing
+        given = [row if len(row[0]) == len(row[1]) else None for row in map(split_pair, pairs)]
+        wanted = [row for row in map(split_pair, held_out) if len(row[0]) == len(row[1]) > 0]
+
+        def row(place: int, rng: np.random.Generator) -> Row:
+            own = given[place]
+            if own is not None and rng.random() >= self.redrawn:
+                return own
+            clean = pairs[place][1]
+            return split_pair((redraw(clean, channel, rng), clean))
 
         def loss(indices: Sequence[int]) -> tuple[Tensor, int]:
             # drawn from torch's generator, whose state a checkpoint keeps
             rng = np.random.default_rng(int(torch.randint(1 << 31, (1,))))
-            rows = [pairs[place] for place in indices]
-            rows = [
-                (redraw(clean, channel, rng) if rng.random() < self.redrawn else typed, clean) for typed, clean in rows
-            ]
-            return cross_entropy(network, index, rows)
+            return cross_entropy(network, lexicon, [row(place, rng) for place in indices])
 
         def validate() -> float:
             sums = [
                 (float(value) * count, count)
                 for value, count in (
-                    cross_entropy(network, index, held_out[start : start + BATCH])
-                    for start in range(0, len(held_out), BATCH)
+                    cross_entropy(network, lexicon, wanted[start : start + BATCH])
+                    for start in range(0, len(wanted), BATCH)
                 )
             ]
             return sum(value for value, _ in sums) / sum(count for _, count in sums)
 
-        lengths = [len(list(pieces(clean))) + 1 for _, clean in pairs]
-        return Spec(lengths, loss, validate if held_out else None)
+        lengths = [sum(1 for _ in pieces(clean)) for _, clean in pairs]
+        return Spec(lengths, loss, validate if wanted else None)
 
 
 @final
 class CharCnnGruModel:
     """The fitted network at its door."""
 
-    def __init__(self, network: WordCorrector, words: Sequence[str]) -> None:
-        self.network, self.words = network, words
+    def __init__(self, network: WordCorrector, lexicon: Lexicon, case: Casing, beam: int) -> None:
+        self.network, self.lexicon, self.case, self.beam = network, lexicon, case, beam
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Sizes."""
         return {
             "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
-            "vocabulary": len(self.words) + SPECIAL,
+            "vocabulary": self.lexicon.size,
             "backend": "torch",
             "device": "cpu",
             "dtype": "float32",
@@ -160,30 +173,34 @@ class CharCnnGruModel:
         typed = [piece for piece, _ in pieces(text)]
         if not typed:
             return text
-        [row] = self.network.correct(*characters([typed]))
-        return "".join(typed[source] if word == UNKNOWN else self.words[word - SPECIAL] for word, source in row)
+        chosen = self.network.correct(self.lexicon.batch([(typed, typed)]), self.beam)
+        return "".join(
+            cased(old, space(old) + self.lexicon.candidates(bare(old))[place], first == 0, self.case)
+            for first, (old, place) in enumerate(zip(typed, chosen, strict=True))
+        )
 
 
 def redraw(clean: str, channel: TouchChannel, rng: np.random.Generator) -> str:
-    """The clean text with errors of the channel; a capital first letter stays one."""
+    """The clean text with errors of the channel; a capital first letter stays one, unless it is what was lost."""
 
     def typed(word: str) -> str:
         if rng.random() >= channel.per_word:
             return word
         forms, chances = channel.errors(word.lower())
         wrong = forms[int(rng.choice(len(forms), p=chances))]
-        return wrong[:1].upper() + wrong[1:] if word[0].isupper() else wrong
+        return wrong[:1].upper() + wrong[1:] if word[0].isupper() and wrong != word[1:].lower() else wrong
 
     return LETTERS.sub(lambda match: typed(match.group()), clean)
 
 
-def cross_entropy(network: nn.Module, index: Mapping[str, int], rows: Sequence[tuple[str, str]]) -> tuple[Tensor, int]:
-    """Mean over the words of the clean texts and their ends, in nats, and how many there were."""
-    typed = [[piece for piece, _ in pieces(source)] or [""] for source, _ in rows]
-    wanted = [[index.get(piece, UNKNOWN) for piece, _ in pieces(clean)] + [END] for _, clean in rows]
-    target_BT = torch.full((len(rows), max(map(len, wanted))), PAD)
-    for row, ids in enumerate(wanted):
-        target_BT[row, : len(ids)] = torch.tensor(ids)
-    logits_BTV = network(*characters(typed), target_BT)
-    loss = nn.functional.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten(), ignore_index=PAD)
-    return loss, sum(map(len, wanted))
+def split_pair(pair: tuple[str, str]) -> Row:
+    """The words of both texts."""
+    typed, clean = pair
+    return [piece for piece, _ in pieces(typed)], [piece for piece, _ in pieces(clean)]
+
+
+def cross_entropy(network: nn.Module, lexicon: Lexicon, rows: Sequence[Row]) -> tuple[Tensor, int]:
+    """Mean over the words in nats, and how many there were."""
+    batch = lexicon.batch(rows)
+    loss = nn.functional.cross_entropy(network(batch).flatten(0, 1), batch.choice_BS.flatten(), ignore_index=IGNORED)
+    return loss, int(batch.lengths_B.sum())

@@ -6,7 +6,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -18,6 +17,7 @@ from harness.api.types import Budget, Example
 from harness.models.keyboard._corrector import Corrector, text_pairs
 from harness.models.keyboard._near_words import NearWords
 from harness.models.keyboard._touch_channel import TouchChannel, estimate
+from harness.models.keyboard._word_casing import Casing, cased, casing
 from harness.models.lms._kneser_ney import MAX_VOCABULARY, KneserNey
 from harness.models.lms._ngram_law import NgramLaw
 from harness.models.lms._training_prose import documentation
@@ -83,30 +83,6 @@ class NoisyChannel:
         return Corrector(search.correct, {**facts, "per_word": round(channel.per_word, 4), **rates})
 
 
-@dataclass(frozen=True, slots=True)
-class Casing:
-    """How words are capitalised: the usual form of each, and whether sentences begin with a capital."""
-
-    usual: Mapping[str, str]
-    capital_start: bool
-
-
-def casing(texts: Sequence[str]) -> Casing:
-    """Counted inside sentences, where capitals mean something."""
-    forms: dict[str, Counter[str]] = {}
-    starts = 0
-    for text in texts:
-        words = [piece for piece, _ in pieces(text)]
-        starts += bool(words) and words[0][:1].isupper()
-        for word in words[1:]:
-            if word.lower() != word:
-                forms.setdefault(word.lower(), Counter())[word] += 1
-            elif word in forms:
-                forms[word][word] += 1
-    usual = {word: count.most_common(1)[0][0] for word, count in forms.items()}
-    return Casing(usual, starts > 0.9 * len(texts))
-
-
 def language(texts: Sequence[str], order: int) -> NgramLaw:
     """The language model; each sentence with once-seen words is counted again with those words unknown.
 
@@ -156,7 +132,7 @@ class Search:
             return text
         path = max(best.values())[1]
         return "".join(
-            self._cased(old, new, place == 0) for place, (old, new) in enumerate(zip(typed, path, strict=True))
+            cased(old, new, place == 0, self.case) for place, (old, new) in enumerate(zip(typed, path, strict=True))
         )
 
     def _options(self, typed: str) -> list[tuple[str, float]]:
@@ -176,13 +152,3 @@ class Search:
     def _language(self, history: Sequence[int], piece: str) -> float:
         symbol = self.law.pieces.index.get(piece, UNKNOWN)
         return self.law.piece(history, symbol, spelling(piece) if symbol == UNKNOWN else [])
-
-    def _cased(self, typed: str, intended: str, first: bool) -> str:
-        if typed.lower() == intended:
-            return typed
-        letter = typed.strip()[0]
-        if letter.isupper() or (first and self.case.capital_start):
-            space = intended[: len(intended) - len(intended.lstrip())]
-            word = intended.lstrip()
-            return space + word[:1].upper() + word[1:]
-        return self.case.usual.get(intended, intended)
