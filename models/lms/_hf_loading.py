@@ -17,7 +17,8 @@ from harness.api.errors import DataError, UsageError
 from harness.api.protocols import Setting
 from harness.models.lms._gguf import folder_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# float64 is for comparisons in which rounding is not the subject
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # what a model folder of the hub is fetched for; never code or pickles
 WANTED_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 # context of a model whose configuration names none (recurrent ones); lm-eval's value

@@ -275,7 +275,8 @@ def _positions(want: Want, count: int) -> Sequence[int]:
 def _collect(result: _Result, wanted: list[int], shift: int, want: Want, outputs: _Outputs, fed: int) -> None:
     """File one forward pass's outputs under positions within the new tokens."""
     if wanted:
-        logits_TV = result.value.logits[0].float()
+        logits_TV = result.value.logits[0]
+        logits_TV = logits_TV.to(torch.promote_types(logits_TV.dtype, torch.float32))
         for index, place in enumerate(wanted):
             outputs.logits[place + shift] = logits_TV[place if result.whole else index]
     for layer in want.hidden:

@@ -99,7 +99,7 @@ def _wanted(batch: Sequence[tuple[tuple[int, ...], int]]) -> list[int]:
 
 
 def _read_off(logits_PV: Tensor, targets: Sequence[int]) -> TokenScores:
-    logits_PV = logits_PV.float()
+    logits_PV = logits_PV.to(torch.promote_types(logits_PV.dtype, torch.float32))
     targets_P = torch.tensor(targets, device=logits_PV.device)
     logprobs_P = torch.log_softmax(logits_PV, -1).gather(-1, targets_P[:, None])[:, 0]
     return TokenScores(tuple(logprobs_P.tolist()), bool((logits_PV.argmax(-1) == targets_P).all()))

@@ -200,5 +200,5 @@ def lay_out(weight_OI: Tensor, bias_O: Tensor | None, weights: Weights, dtype: t
 
 
 def _packs(weight_OI: Tensor) -> bool:
-    narrow = weight_OI.device.type != "cpu" or weight_OI.dtype == torch.float16
-    return not narrow and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    packable = weight_OI.device.type == "cpu" and weight_OI.dtype in (torch.float32, torch.bfloat16)
+    return packable and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -172,8 +172,9 @@ class Network:
         return _norm(hidden_ND, self.final_norm, self.shape.epsilon)
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
-        """float32 logits [N, V] from the last layer's output."""
-        return self.head(self.finish(hidden_ND)).float()
+        """Logits [N, V] from the last layer's output, in float32 at least."""
+        logits_NV = self.head(self.finish(hidden_ND))
+        return logits_NV.to(_wide(logits_NV.dtype))
 
     def cover(self, positions: int) -> list[Tensor]:
         """The tables of angles of all layers, made long enough for so many positions; `run` asks for it first."""
@@ -193,10 +194,14 @@ def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 
 def _turn(x_NHE: Tensor, turns_NE: Tensor) -> Tensor:
-    """Rotate neighbouring pairs of the last axis, in float32."""
+    """Rotate neighbouring pairs of the last axis, in float32 at least."""
     tokens, heads, width = x_NHE.shape
-    pairs = torch.view_as_complex(x_NHE.float().reshape(tokens, heads, width // 2, 2))
+    pairs = torch.view_as_complex(x_NHE.to(_wide(x_NHE.dtype)).reshape(tokens, heads, width // 2, 2))
     return torch.view_as_real(pairs * turns_NE).view(tokens, heads, width).to(x_NHE.dtype)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _interleave(rows: Tensor, heads: int, width: int) -> Tensor:

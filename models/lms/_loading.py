@@ -20,7 +20,8 @@ from harness.models.lms._shape import Shape, read_shape
 from harness.models.lms._text import Template, TextModel
 from harness.models.lms._tokenizer import FolderTokenizer
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# float64 is for comparisons in which rounding is not the subject
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def put_up(

@@ -113,9 +113,10 @@ class LlamaRuntime:
             if all(counts):
                 chosen = hidden_ND if total == len(counts) else hidden_ND[[end - 1 for end in ends]]
                 return self.network.logits(chosen).unsqueeze(1)
-            logits = hidden_ND.new_zeros(len(counts), 1, self.vocabulary, dtype=torch.float32)
             rows = [row for row, count in enumerate(counts) if count]
-            logits[rows, 0] = self.network.logits(hidden_ND[[ends[row] - 1 for row in rows]])
+            found = self.network.logits(hidden_ND[[ends[row] - 1 for row in rows]])
+            logits = found.new_zeros(len(counts), 1, self.vocabulary)
+            logits[rows, 0] = found
             return logits
         if isinstance(want.logits, str):
             raise UsageError(f"Want.logits is {want.logits!r}; it is 'last', 'all', 'none' or a list of positions.")

@@ -62,7 +62,7 @@ class StepScorer:
         inputs = row.tokens[:-1]
         places = list(range(row.start - 1, len(inputs)))
         state = self._lm.start(1, len(inputs))
-        logits = self._lm.step(state, [inputs], Want(logits=places)).logits[0].float()
+        logits = self._lm.step(state, [inputs], Want(logits=places)).logits[0]
         targets = torch.tensor(row.tokens[row.start :], device=logits.device)
         logprobs = torch.log_softmax(logits, -1).gather(-1, targets[:, None])[:, 0]
         return TokenScores(tuple(logprobs.tolist()), bool((logits.argmax(-1) == targets).all()))

@@ -19,6 +19,25 @@ from harness.sources import DataSources, data_root
 # the cache as the caller of pytest set it: the fixtures of the default run put an empty one in its place
 CACHE = os.environ.get("HARNESS_CACHE")
 MMLU_SUBJECTS = ("astronomy", "virology")
+QUESTIONS = 5  # of each subject and split; in float64 lm-eval takes 12 seconds for each
+
+
+@pytest.fixture(scope="session", autouse=True)
+def norms_in_float64() -> Iterator[None]:
+    """transformers computes Llama's norm in float32 whatever the weights are: a float64 run shall be one throughout."""
+    import torch
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    narrow = LlamaRMSNorm.forward
+
+    def norm(self: Any, hidden: Any) -> Any:
+        if hidden.dtype != torch.float64:
+            return narrow(self, hidden)
+        return self.weight * hidden * torch.rsqrt(hidden.square().mean(-1, keepdim=True) + self.variance_epsilon)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LlamaRMSNorm, "forward", norm)
+        yield
 
 
 @pytest.fixture(scope="session", params=["tiny", "smollm2"])
@@ -80,7 +99,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> DataSources:
     mmlu = [row for row in rows("knowledge/mmlu.jsonl.gz") if row["subject"] in MMLU_SUBJECTS]
     for split in ("dev", "test"):
         for subject in MMLU_SUBJECTS:
-            chosen = [row for row in mmlu if (row["split"], row["subject"]) == (split, subject)][:8]
+            chosen = [row for row in mmlu if (row["split"], row["subject"]) == (split, subject)][:QUESTIONS]
             # the hub's rows, which lm-eval's template expects, hold an index
             chosen = [{**row, "answer": "ABCD".index(row["answer"])} for row in chosen]
             write(folder / f"mmlu/{split}.{subject}.jsonl", chosen)
@@ -123,11 +142,11 @@ def write(file: Path, chosen: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="session", params=["lms/llama", "lms/hf"])
 def ours(request: pytest.FixtureRequest, checkpoint: Path) -> Callable[..., Any]:
-    """Put the checkpoint up with one of the project's adapters: `ours(context_length=512)`."""
+    """Put the checkpoint up with one of the project's adapters: `ours("float64", context_length=512)`."""
 
-    def load(**parameters: int) -> Any:
+    def load(dtype: str, **parameters: int) -> Any:
         given = "".join(f",{key}={value}" for key, value in parameters.items())
         model = registry.create("model", f"{request.param}:path={checkpoint}{given}")
-        return model.load(Setting(DataSources(None, online=False), dtype="float32"))
+        return model.load(Setting(DataSources(None, online=False), dtype=dtype))
 
     return load

@@ -1,0 +1,1 @@
+"""The rows of benchmarks/engine.py, one file a subject."""
