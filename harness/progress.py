@@ -22,7 +22,7 @@ class Display:
         self._is_terminal = self._stream.isatty()
         self._bar: Any = None
         self._title = ""
-        self._number = 0
+        self._numbers: dict[str, int] = {}  # title -> place of its cell
         self._drawn = ("", -1)  # phase and step of the last plain line
 
     def __enter__(self) -> Display:
@@ -38,7 +38,8 @@ class Display:
         title = f"{progress.cell.title} seed {progress.cell.seed}"
         if title != self._title:
             self._close()
-            self._title, self._number, self._drawn = title, self._number + 1, ("", -1)
+            self._title, self._drawn = title, ("", -1)
+            self._numbers.setdefault(title, len(self._numbers) + 1)
         if self._is_terminal:
             self._draw_bar(progress)
         else:
@@ -57,7 +58,7 @@ class Display:
         if self._bar is None:
             self._bar = tqdm(
                 total=progress.total,
-                desc=f"[{self._number}/{self._cells}] {plain(progress.cell.title, WIDTH)}",
+                desc=f"[{self._numbers[self._title]}/{self._cells}] {plain(progress.cell.title, WIDTH)}",
                 file=self._stream,
                 dynamic_ncols=True,
                 # the runner knows the rate of this session, which a resumed bar does not
@@ -76,7 +77,7 @@ class Display:
         if step != self._drawn:
             self._drawn = step
             count = f"{progress.done}/{progress.total if progress.total is not None else '?'}"
-            title = f"[{self._number}/{self._cells}] {plain(self._title)}"
+            title = f"[{self._numbers[self._title]}/{self._cells}] {plain(self._title)}"
             print(f"{title}: {count} {_status(progress)}", file=self._stream, flush=True)
 
     def _close(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.boards import markdown, page
+from harness.boards import decoders, markdown, page
 from harness.boards.records import Shelf
 from harness.boards.tables import Board, boards, families, matrix
 from harness.cache import write_whole
 from harness.pairing import file_name
-from harness.plots import costs, critical_difference, curves, lengths, quality_speed, wins
+from harness.plots import costs, critical_difference, curves, drafting, lengths, quality_speed, wins
 
 RECORDS = "records"
 # what is drawn for a family, beside its critical-difference diagram
@@ -22,7 +22,7 @@ PICTURES: dict[str, tuple[str, Callable[[Sequence[Board]], str]]] = {
     "wins": ("Examples won, tied and lost by the best row", wins.draw),
 }
 # generated files below the leaderboards' folder; those that are no longer made are taken away
-OWNED = ("*.md", "plots/*.svg", "site/*.html", "site/runs/*.js")
+OWNED = ("*.md", "decoders/*.md", "plots/*.svg", "site/*.html", "site/runs/*.js")
 MARK = "written by `harness publish`"  # in every generated file, so that nobody's own file is ever taken away
 
 
@@ -51,7 +51,18 @@ def build(shelf: Shelf) -> dict[str, str]:
     renamed = {names[family]: group for family, group in pages.items()}
     by_name = {names[family]: found for family, found in matrices.items()}
     files["README.md"] = markdown.index_page(renamed, by_name, shelf, "quality-speed.svg" if picture else "")
-    return files | page.build(found, shelf)
+    return files | _decoder_pages(found) | page.build(found, shelf)
+
+
+def _decoder_pages(found: Sequence[Board]) -> dict[str, str]:
+    """A page a model that was run with several decoders, and its plot."""
+    files: dict[str, str] = {}
+    for model, group in decoders.contests(found).items():
+        name, picture = file_name(model), drafting.draw(model, group)
+        plot = f"plots/decoders-{name}.svg"
+        files |= {plot: picture} if picture else {}
+        files[f"decoders/{name}.md"] = decoders.page(model, group, f"../{plot}" if picture else "")
+    return files
 
 
 def write(files: dict[str, str], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ class SpecBench:
 
     category: str = ""  # one of the six, or empty for all
     max_new_tokens: int = 1024  # tokens a turn; the value of the paper's evaluation scripts
+    per_category: int = 0  # the first so many questions of each category; 0 is all
 
     @property
     def door(self) -> str:
@@ -61,11 +63,15 @@ class SpecBench:
             raise UsageError(f"decoding/spec_bench has no split {split!r}; it has test alone.")
         if self.category and self.category not in CATEGORIES:
             raise UsageError(f"decoding/spec_bench has no category {self.category!r}; it has {', '.join(CATEGORIES)}.")
+        if self.per_category < 0:
+            raise UsageError(f"decoding/spec_bench: per_category={self.per_category}, but it counts questions.")
+        seen: Counter[str] = Counter()
         for row in sources.rows(DATA, split):
             topic = str(row["category"])
             # the paper counts MT-Bench's eight topics as one category
             category = topic if topic in CATEGORIES else "mt_bench"
-            if self.category in ("", category):
+            seen[category] += 1
+            if self.category in ("", category) and (not self.per_category or seen[category] <= self.per_category):
                 turns = [str(turn) for turn in row["turns"]]
                 yield Example(
                     id=str(row["question_id"]),

@@ -105,3 +105,12 @@ def test_verified_nodes_are_draft_tokens_per_call() -> None:
 def test_a_failure_is_not_measured_as_text() -> None:
     with pytest.raises(TypeError, match="target_calls measures generations, not Failure"):
         TargetCalls().value(Example("", ()), [Failure("no")])
+
+
+def test_so_many_questions_of_each_category_are_the_first_ones(real_sources: DataSources) -> None:
+    few = list(registry.create("task", "decoding/spec_bench:per_category=3").examples("test", 0, real_sources))
+    every = list(registry.create("task", "decoding/spec_bench").examples("test", 0, real_sources))
+    for category in {example.tags["category"] for example in every}:
+        wanted = [example.id for example in every if example.tags["category"] == category][:3]
+        assert [example.id for example in few if example.tags["category"] == category] == wanted
+    assert len(few) == 18
