@@ -28,7 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--task", required=True, metavar="T[,T2]", help="tasks, with parameters: recall/noun_list:length=5"
     )
     parser.add_argument("--model", required=True, metavar="M[,M2]", help="models; sequence/* takes a whole folder")
-    parser.add_argument("--decoder", default="", metavar="D[,D2]", help="decoders for models that take one (greedy)")
+    parser.add_argument(
+        "--decoder", default="", metavar="D[,D2]", help="decoders for models that take one (greedy); @FILE: as tuned"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="the first N examples of each task (all)")
     parser.add_argument("--split", default="test", help="train, validation or test (test)")
     parser.add_argument("--seed", default="0", metavar="S[,S2]", help="seeds, one run each (0)")
@@ -60,7 +62,7 @@ def execute(options: argparse.Namespace) -> int:
     names = {
         "task": registry.select("task", options.task),
         "model": registry.select("model", options.model),
-        "decoder": registry.select("decoder", options.decoder) if options.decoder else [],
+        "decoder": registry.select("decoder", with_files(options.decoder)) if options.decoder else [],
     }
     seeds, budget = parse_seeds(options.seed), parse_budget(options.budget)
     if options.limit is not None and options.limit < 1:
@@ -89,6 +91,21 @@ def execute(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Finished examples are safe; go on with: {resuming(options.given)}") from None
     return _report(plan, outcomes, options)
+
+
+def with_files(text: str) -> str:
+    """Each `@FILE` replaced by the specs that the file holds, one a line (`harness tune --save FILE` writes one)."""
+    specs: list[str] = []
+    for spec in registry.split_specs(text):
+        if not spec.startswith("@"):
+            specs.append(spec)
+            continue
+        try:
+            lines = Path(spec[1:]).read_text(encoding="utf-8").splitlines()
+        except OSError as problem:
+            raise UsageError(f"--decoder {spec} names a file that cannot be read: {problem.strerror}.") from problem
+        specs += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return ",".join(specs)
 
 
 def parse_seeds(text: str) -> list[int]:

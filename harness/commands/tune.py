@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from pathlib import Path
 
 from tabulate import tabulate
 
-from harness import devices, sources, tuning
+from harness import devices, environment, sources, timing, tuning
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.protocols import Setting
 from harness.api.types import Generate
+from harness.cache import write_whole
 from harness.terminal import plain, say
+from harness.tuning import Tuned
+
+DECODERS = "token_recycling,prompt_lookup,speculative"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument("--model", required=True, metavar="M", help="a language model that decoders can drive")
-    parser.add_argument("--decoder", default="token_recycling,prompt_lookup", help="which of these two to tune")
-    parser.add_argument("--task", default="decoding/spec_bench", metavar="T", help="whose prompts are decoded")
-    parser.add_argument("--limit", type=int, default=4, metavar="N", help="prompts (default 4)")
-    parser.add_argument("--tokens", type=int, default=48, metavar="N", help="new tokens a prompt (default 48)")
+    parser.add_argument("--decoder", default=DECODERS, metavar="D[,D2]", help=f"which of these to size ({DECODERS})")
+    parser.add_argument("--task", default="decoding/spec_bench:per_category=1", metavar="T", help="whose prompts")
+    parser.add_argument("--limit", type=int, default=6, metavar="N", help="prompts (6)")
+    parser.add_argument("--tokens", type=int, default=48, metavar="N", help="new tokens a prompt (48)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the specs; `harness run --decoder @FILE`")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(execute=execute)
 
@@ -34,10 +40,13 @@ def execute(options: argparse.Namespace) -> int:
     """Measure, choose, print the decoder specs to use."""
     if options.limit < 1 or options.tokens < 8:
         raise UsageError("tune needs --limit 1 or more and --tokens 8 or more.")
-    wanted = [registry.resolve("decoder", name) for name in options.decoder.split(",")]
-    for name in wanted:
-        if name not in tuning.SPECS:
-            raise UsageError(f"tune cannot size {name}; it sizes {', '.join(sorted(tuning.SPECS))}.")
+    wanted = registry.select("decoder", options.decoder)
+    for spec in wanted:
+        name, given = registry.parse(spec)
+        if name not in tuning.SIZED:
+            raise UsageError(f"tune cannot size {name}; it sizes {', '.join(sorted(tuning.SIZED))}.")
+        if tuning.SIZED[name][0] in given:
+            raise UsageError(f"{spec} has a size already; leave {tuning.SIZED[name][0]} out for tune to find it.")
     (model_spec,) = registry.select("model", options.model)
     if not registry.card("model", model_spec.partition(":")[0]).facts.get("decodes"):
         raise UsageError(f"{model_spec} is not driven by decoders, so there is nothing to tune.")
@@ -48,21 +57,44 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError(f"{task_spec} asks for {task.door}; tuning needs prompts to continue.")
     requests = [example.requests[0] for example in islice(task.examples("test", 0, setting.sources), options.limit)]
     model = registry.create("model", model_spec).load(setting)
-    found = tuning.tune(model, [item for item in requests if isinstance(item, Generate)], wanted, options.tokens)
-    if options.json:
-        print(json.dumps(found, indent=1))
-    else:
-        print(_text(found))
+    asked = [item for item in requests if isinstance(item, Generate)]
+    found = tuning.tune(model, asked, wanted, options.tokens, setting)
+    print(json.dumps(asdict(found), indent=1) if options.json else _text(found))
+    if options.save:
+        write_whole(options.save, _file(found, model_spec, setting.device))
+        say(f"written: {options.save}; use it as `harness run --decoder greedy,@{options.save} --interleave ...`")
     return 0
 
 
-def _text(found: dict[str, Any]) -> str:
-    costs = [
-        [size, f"{seconds * 1000:.1f}", f"{seconds / found['costs'][0][1]:.2f}"] for size, seconds in found["costs"]
-    ]
+def _text(found: Tuned) -> str:
+    one = found.costs[0][1]
+    costs = [[size, f"{seconds * 1000:.1f}", f"{seconds / one:.2f}"] for size, seconds in found.costs]
     parts = [tabulate(costs, ["tokens a call", "ms", "against one"], disable_numparse=True)]
-    for choice in found["choices"]:
-        trials = [[size, f"{emitted:.2f}", f"{gain:.2f}"] for size, emitted, gain in choice["trials"]]
-        parts.append(tabulate(trials, ["nodes", "tokens a call", "expected speed-up"], disable_numparse=True))
-        parts.append(plain(f"--decoder {choice['spec']}"))
+    heads = ["size", "tokens a call", "nodes a call", "drafting ms", "expected speed-up"]
+    for choice in found.choices:
+        trials = [
+            [trial.size, f"{trial.tokens_per_call:.2f}", f"{trial.nodes_per_call:.1f}",
+             f"{1000 * trial.draft_seconds:.2f}", f"{trial.speedup:.2f}"]
+            for trial in choice.trials
+        ]  # fmt: skip
+        parts.append(tabulate(trials, heads, disable_numparse=True))
+        worth = "" if choice.speedup > 1 else "  (no size is expected to beat greedy decoding)"
+        parts.append(plain(f"--decoder {choice.spec}") + worth)
     return "\n\n".join(parts)
+
+
+def _file(found: Tuned, model: str, device: str) -> str:
+    one = found.costs[0][1]
+    costs = ", ".join(f"{size}: {seconds / one:.2f}" for size, seconds in found.costs)
+    lines = [
+        f"# sizes of drafts for {plain(model)} on {plain(_machine(device))}, {timing.date()}, by `harness tune`",
+        f"# cost of a call of n tokens, in calls of one: {costs}",
+    ]
+    for choice in found.choices:
+        lines += [f"# expected speed-up over greedy: {choice.speedup:.2f}", choice.spec]
+    return "\n".join(lines) + "\n"
+
+
+def _machine(device: str) -> str:
+    place = environment.describe(device)
+    return str(place.get("accelerator") or place.get("cpu") or device)

@@ -6,7 +6,7 @@ Every such decoder is a `Drafter` under this loop, so that tokens, calls and acc
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Drafter(ABC):
     reads_prompt: bool = False  # wants the target's logits at every prompt token
     draft_calls: int = 0  # calls of a draft model so far
     draft_share: float = 0.0  # a draft call's weights over the target's
+    notes: Mapping[str, float] = {}  # what else it can tell of its prompt at the end
 
     @abstractmethod
     def propose(self, tokens: Sequence[int], depth: int) -> Tree:
@@ -174,5 +175,5 @@ def _decoded(row: Row) -> Decoded:
         calls=len(row.accepted),
         drafted=row.drafted,
         finished=row.finished,
-        extra={"draft_calls": row.drafter.draft_calls, "draft_share": row.drafter.draft_share},
+        extra={"draft_calls": row.drafter.draft_calls, "draft_share": row.drafter.draft_share, **row.drafter.notes},
     )

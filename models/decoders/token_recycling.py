@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, final
 
 import numpy as np
@@ -22,9 +23,9 @@ from harness.models.decoders._warping import Warping
 
 # V vocabulary, K candidates a token, N nodes
 CANDIDATES = 8  # the paper's k
-# Chance that the target's next token is the candidate of rank r, for trees of other sizes than the published one.
-# A guess, not a measurement: it only orders the nodes, and `harness tune` measures what each size then yields.
-RANK_HITS = (0.36, 0.14, 0.08, 0.05, 0.04, 0.03, 0.02, 0.02)
+# How often in a thousand the target's next token is the candidate of rank r; it orders the nodes of a tree=best.
+# A guess: `harness tune` measures it on a model and its prompts.
+RANK_HITS = (360, 140, 80, 50, 40, 30, 20, 20)
 
 
 @decoder(lossless="law", needs=("tree",), paper="Luo et al. 2024, Token Recycling, arXiv:2408.08696")
@@ -41,11 +42,14 @@ class TokenRecycling:
     start: Literal["cold", "prompt", "hot"] = "prompt"
     tree: Literal["paper", "chain", "best"] = "paper"
     nodes: int = 0  # of a "chain" or a "best" tree
+    hits: tuple[int, ...] = RANK_HITS  # in a thousand, by rank
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.tree == "paper") != (self.nodes == 0):
             raise UsageError("token_recycling: give nodes=N with tree=chain or tree=best, and only there.")
+        if not 1 <= len(self.hits) <= CANDIDATES or min(self.hits) < 1:
+            raise UsageError(f"token_recycling: hits={self.hits}; give 1 to {CANDIDATES} numbers of 1 or more.")
 
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """Continue each prompt; greedy for temperature 0, else samples from the target's own law."""
@@ -69,7 +73,7 @@ class TokenRecycling:
     def _shape(self) -> RankTree:
         if self.tree == "paper":
             return recycling_tree()
-        return chain(self.nodes) if self.tree == "chain" else best_tree(RANK_HITS, self.nodes)
+        return chain(self.nodes) if self.tree == "chain" else best_tree([hit / 1000 for hit in self.hits], self.nodes)
 
 
 @final
@@ -78,6 +82,8 @@ class Recycling(Drafter):
 
     def __init__(self, matrix_VK: NDArray[np.int32], shape: RankTree, reads_prompt: bool) -> None:
         self.matrix_VK, self.shape, self.reads_prompt = matrix_VK, shape, reads_prompt
+        # along the accepted path: how often a token had candidates, and which of them came next
+        self.notes = {"ranked": 0.0} | {f"rank{rank}": 0.0 for rank in range(CANDIDATES)}
 
     def propose(self, tokens: Sequence[int], depth: int) -> Tree:
         """Fill the static tree from the matrix; a branch ends where the matrix knows nothing."""
@@ -103,6 +109,13 @@ class Recycling(Drafter):
 
     def observe(self, tree: Tree, logits_NV: Tensor, verdict: Verdict) -> None:
         """Learn from every node, accepted or not."""
+        said = [tree.tokens[node] for node in verdict.path] + [verdict.bonus]
+        for token, following in pairwise(said):
+            row = self.matrix_VK[token].tolist()
+            if row[0] >= 0:
+                self.notes["ranked"] += 1
+                if following in row:
+                    self.notes[f"rank{row.index(following)}"] += 1
         self._update(tree.tokens, logits_NV)
 
     def _update(self, tokens: Sequence[int], logits_NV: Tensor) -> None:
