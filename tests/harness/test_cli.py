@@ -175,5 +175,5 @@ def test_own_folders_are_pairs() -> None:
 
 
 def test_fetch_of_a_generated_task_says_that_nothing_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["fetch", "passkey"]) == 0
+    assert cli.main(["fetch", "long_context/passkey"]) == 0
     assert "long_context/passkey test: generated" in capsys.readouterr().out

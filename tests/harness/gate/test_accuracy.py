@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +160,12 @@ def test_a_folder_without_results_is_refused(tmp_path: Path):
 def test_the_cell_to_run_now_repeats_the_record():
     cell = accuracy.cell_of(result(answers(7, 3), limit=10, seed=3, budget={"steps": 5, "seconds": 0.0, "tokens": 0}))
     assert (cell.task, cell.limit, cell.seed, cell.dtype, cell.budget.steps) == (TASK, 10, 3, "float32", 5)
+
+
+def test_results_come_in_the_order_of_their_own_dates_not_of_their_files(tmp_path: Path):
+    for name, day, touched in (("a", "2026-01-02", 1), ("b", "2026-01-01", 2)):
+        made = replace(result(answers(6, 4), model=f"lms/{name}"), environment={"date": f"{day}T00:00:00+00:00"})
+        results.save(made, tmp_path / f"{name}.json")
+        os.utime(tmp_path / f"{name}.json", (touched, touched))
+    loaded, _ = accuracy.load_results(tmp_path)
+    assert [found.model for found in loaded] == ["lms/b", "lms/a"]

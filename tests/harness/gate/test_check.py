@@ -98,7 +98,17 @@ def test_a_broken_record_fails_the_check_and_is_named(folders, capsys):
 
 def test_without_candidates_the_records_cells_are_run_now(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    words = ["run", "--task", "passkey", "--model", "lms/ngram", "--limit", "3", "--out", str(tmp_path / "records")]
+    words = [
+        "run",
+        "--task",
+        "long_context/passkey",
+        "--model",
+        "lms/ngram",
+        "--limit",
+        "3",
+        "--out",
+        str(tmp_path / "records"),
+    ]
     assert cli.main(words) == 0
     assert check("--baseline", tmp_path / "records", "--out", tmp_path / "now") == 0
     assert "no example changed" in capsys.readouterr().out
