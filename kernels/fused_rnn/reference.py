@@ -24,7 +24,7 @@ CONTRACT = Contract(
     gate="bias_JHD",
     time={"x": 1, "return": 1},
     state="start_SBHD",
-    cases=("lstm", "elman", "gru", "slstm", "lstm no start", "slstm no start", "lstm projected"),
+    cases=("lstm", "elman", "gru", "slstm", "lstm no start", "slstm no start", "lstm projected", "gru projected"),
     extremes=("lstm extreme", "gru extreme", "slstm extreme", "elman extreme"),
 )
 

@@ -16,7 +16,7 @@ from harness.kernels.tree_attention import _masks
 
 # B batch, H query heads, G key heads (H is a multiple of G), T queries, S keys, M keys under the mask, D and E widths
 CONTRACT = Contract(
-    toy={"B": 2, "H": 2, "T": 17, "D": 5, "E": 3},
+    toy={"B": 2, "H": 2, "T": 17, "D": 5, "E": 3, "P": 7},
     gate="key_BGSD",
     time={"return": 2},
     cases=("causal", "tree", "varied lengths", "grouped heads", "chunked limited", "window and global", "nothing seen"),
@@ -103,10 +103,10 @@ def check(
 
 def inputs(size: Mapping[str, int], seed: int, case: str = "causal") -> dict[str, Any]:
     """Float64 arguments, unit-normal; the cases of CONTRACT."""
-    B, H, T, D, E = ({**CONTRACT.toy, **size}[letter] for letter in "BHTDE")
+    B, H, T, D, E, past = ({**CONTRACT.toy, **size}[letter] for letter in "BHTDEP")
     rng = torch.Generator().manual_seed(seed)
     heads = 2 * H if case == "grouped heads" else H
-    prefix = 7 if case in ("tree", "varied lengths") else 0
+    prefix = past if case in ("tree", "varied lengths") else 0
     keys = prefix + T
     lengths = tuple(keys - (3 * row) % (prefix + 1) for row in range(B)) if case == "varied lengths" else None
     if case in ("tree", "varied lengths"):

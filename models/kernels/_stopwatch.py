@@ -1,10 +1,15 @@
-"""How is an operation timed on one path? Drawn inputs, one untimed call, then calls within the meter's spans."""
+"""How is an operation timed on one path? Drawn inputs, one untimed call, then calls within the meter's spans.
+
+A path is one of the operation's own (reference, cpu, gpu), or a peer: code that nobody here wrote, or the form that one
+would write first, as a function with the operation's arguments and outputs.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -18,6 +23,8 @@ from harness.api.types import Failure, Measure, Measured, Request, Response
 from harness.kernels._contract import relative_error
 from harness.kernels._dispatch import operation, ran, tensors
 
+# operation -> the same arguments, the same outputs
+Answers = Mapping[str, Callable[..., Any]]
 COMPARED = 64  # time steps on which a path is compared with its sequential definition
 DTYPES = {"auto": torch.float32, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -26,8 +33,9 @@ DTYPES = {"auto": torch.float32, "float32": torch.float32, "float16": torch.floa
 class Stopwatch:
     """A path of all operations that answers at the `measure` door."""
 
-    def __init__(self, path: str, setting: Setting) -> None:
+    def __init__(self, path: str, setting: Setting, answers: Answers | None = None) -> None:
         self.path, self.device, self.dtype = path, setting.device, DTYPES[setting.dtype]
+        self.answers = answers  # a peer's; None for the operations' own paths
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -52,6 +60,8 @@ class Stopwatch:
 
     def _measured(self, request: Measure, meter: Meter) -> Measured:
         registry.resolve("kernel", request.operation)
+        if self.answers is not None and request.operation not in self.answers:
+            raise UsageError(f"{self.path} has no {request.operation}; it has {', '.join(self.answers)}.")
         call = self._call(self._inputs(request, request.size), self.path, request)
         with meter.span("warm_up"), ran() as paths:
             call()
@@ -65,7 +75,7 @@ class Stopwatch:
             seconds.append(meter.elapsed() - start)
         with meter.span("compare"):
             error = self._error(request)
-        return Measured(tuple(seconds), error, "+".join(sorted(paths[request.operation])))
+        return Measured(tuple(seconds), error, "+".join(sorted(paths.get(request.operation, {self.path}))))
 
     def _error(self, request: Measure) -> float:
         inputs = self._inputs(request, {**request.size, "T": min(COMPARED, request.size.get("T", COMPARED))})
@@ -87,12 +97,15 @@ class Stopwatch:
 
     def _call(self, inputs: Mapping[str, Any], path: str, request: Measure) -> Callable[[], list[torch.Tensor | None]]:
         """A call that returns the outputs and, where they are wanted, the gradients of all floating inputs."""
-        run, leaves = operation(request.operation), [item for item in tensors(inputs) if _varies(item)]
+        run = partial(operation(request.operation), path=path)
+        if path == self.path and self.answers is not None:
+            run = self.answers[request.operation]
+        leaves = [item for item in tensors(inputs) if _varies(item)]
         for leaf in leaves:
             leaf.requires_grad_(request.backward)
 
         def call() -> list[torch.Tensor | None]:
-            outputs = list(tensors(run(**inputs, path=path)))
+            outputs = list(tensors(run(**inputs)))
             followed = [output for output in outputs if output.requires_grad]
             if not followed:
                 return [*outputs]
@@ -108,7 +121,12 @@ def fingerprint() -> Mapping[str, str]:
     for folder in kernels.__path__:
         for file in sorted(Path(folder).rglob("*.py")):
             total.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
-    return {"kernels": total.hexdigest()[:16], "threads": str(torch.get_num_threads())}
+    return {"kernels": total.hexdigest()[:16]} | threads()
+
+
+def threads() -> Mapping[str, str]:
+    """All that a peer's time depends on besides what every signature holds."""
+    return {"threads": str(torch.get_num_threads())}
 
 
 def _varies(tensor: torch.Tensor) -> bool:

@@ -28,9 +28,9 @@ class FusedRnn(KernelSpeed):
     batch: int = 16
     length: int = 1024  # time steps
     heads: int = 1
-    width: int = 64  # of a head
+    width: int = 64  # of a head, and of the input where the case projects one
 
     @property
     def size(self) -> Mapping[str, int]:
         """Axis letter -> size."""
-        return {"B": self.batch, "T": self.length, "H": self.heads, "D": self.width}
+        return {"B": self.batch, "T": self.length, "H": self.heads, "D": self.width, "I": self.width}

@@ -30,8 +30,12 @@ class TreeAttention(KernelSpeed):
     length: int = 1024  # queries
     key_width: int = 64
     value_width: int = 64
+    prefix: int = 7  # keys before the tree, where the case has them
 
     @property
     def size(self) -> Mapping[str, int]:
         """Axis letter -> size."""
-        return {"B": self.batch, "H": self.heads, "T": self.length, "D": self.key_width, "E": self.value_width}
+        return {
+            "B": self.batch, "H": self.heads, "T": self.length, "D": self.key_width, "E": self.value_width,
+            "P": self.prefix,
+        }  # fmt: skip

@@ -36,6 +36,44 @@ def test_every_call_is_timed_and_the_path_is_named(path: str) -> None:
     assert answer.error < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("peer", "op", "case"),
+    [
+        ("torch_nn", "fused_rnn", "lstm projected"),
+        ("torch_nn", "fused_rnn", "gru projected"),
+        ("doubling_scan", "linear_scan", "real"),
+        ("doubling_scan", "linear_scan", "no start"),
+        ("sdpa", "tree_attention", "causal"),
+        ("sdpa", "tree_attention", "tree"),
+        ("sdpa", "prefix_softmax", "no state"),
+        ("shifted_sums", "causal_conv", "depthwise"),
+        ("straightforward", "vandermonde", "complex"),
+        ("straightforward", "long_conv", "plain"),
+        ("straightforward", "long_conv", "no past"),
+    ],
+)
+def test_a_peer_answers_as_the_definition_does(peer: str, op: str, case: str) -> None:
+    answer = ask(peer, Measure(op, {"T": 70}, seed=0, case=case, calls=2))
+    assert isinstance(answer, Measured), answer
+    assert answer.error < 1e-5
+    assert answer.path == peer
+    assert min(answer.seconds) > 0
+
+
+@pytest.mark.parametrize(
+    ("peer", "op", "case", "message"),
+    [
+        ("sdpa", "linear_scan", "", "sdpa has no linear_scan; it has tree_attention, prefix_softmax"),
+        ("sdpa", "prefix_softmax", "plain", "take the case 'no state'"),
+        ("torch_nn", "fused_rnn", "slstm", "one head that project their input"),
+    ],
+)
+def test_what_a_peer_has_no_answer_for_is_a_failure(peer: str, op: str, case: str, message: str) -> None:
+    answer = ask(peer, Measure(op, {"T": 5}, seed=0, case=case))
+    assert isinstance(answer, Failure)
+    assert message in answer.error
+
+
 def test_half_precision_is_less_exact_and_within_its_bound() -> None:
     answer = ask("cpu", Measure("linear_scan", SMALL, seed=0), dtype="bfloat16")
     assert 1e-5 < answer.error < 1e-2
