@@ -24,6 +24,7 @@ from harness.models.sequence._backbone import parameters
 # B batch, T time, V symbols
 
 ROWS = 32  # texts that are read side by side
+HELD_OUT = 200  # windows of the validation text, at most, that choose the best weights
 
 
 @model(
@@ -83,7 +84,8 @@ class Recoding:
         """Fit the language model within the budget, then the step sizes where they are learned."""
         texts = _texts(train())
         known = ClosedWords.of(texts, self.words)
-        seen, unseen = _windows(known, texts, self.window), _windows(known, _texts(validation()), self.window)
+        seen = _windows(known, texts, self.window)
+        unseen = _windows(known, _texts(validation()), self.window)[:HELD_OUT]
         torch.manual_seed(seed)
         decoders = self.samples if self.signal == "ensemble" else 1
         network = WordLSTM(known.size, self.width, self.depth, self.dropout, decoders).to(setting.device)

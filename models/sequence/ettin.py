@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.api.registry import model
+from harness.models.sequence._backbone import Backbone, Shape
 from harness.models.sequence._banded import WindowAttention
 from harness.models.sequence._learner import SequenceModel
 from harness.models.sequence._mixer import Mixer, Site
@@ -13,8 +14,8 @@ from harness.models.sequence.transformer import Attention
 class Ettin(SequenceModel):
     """ModernBERT's layers, every third global and the others local, with rotary positions; `causal` sets the mask.
 
-    The two models have the same parameters in the same order: weights of one load into the other, which is how
-    training goes on under the other objective.
+    The two models have the same parameters in the same order: weights of one load into the other (`stack`), which is
+    how training goes on under the other objective (`_objectives`).
     Differs from the paper: one rotary base for local and global layers, and the common MLP rather than a gated one.
     """
 
@@ -29,3 +30,10 @@ class Ettin(SequenceModel):
         if site.layer % self.every == 0:
             return Attention(site, self.heads, "rotary", causal)
         return WindowAttention(site.width, self.heads, self.window, causal=causal)
+
+    def stack(self, shape: Shape, like: Backbone | None = None) -> Backbone:
+        """A network under this model's mask, with a copy of the weights of `like`, whatever mask that one has."""
+        made = Backbone(shape, lambda layer: self.mixer(Site(shape.width, layer, shape.depth)))
+        if like is not None:
+            made.load_state_dict(like.state_dict())
+        return made
