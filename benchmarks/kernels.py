@@ -3,7 +3,8 @@
 python benchmarks/kernels.py [--only OP[,OP]] [--rounds N] [--json FILE]
 
 Rows live in kernel_rows/<op>.py under ROWS. The ratio is the median of theirs over the median of ours; its 95% interval
-comes from a bootstrap over rounds, so that a slow moment of the machine hits both sides.
+comes from a bootstrap over rounds, so that a slow moment of the machine hits both sides. The same comparisons as
+records for the leaderboards, each side a contestant: benchmarks/kernel_records.py.
 """
 
 from __future__ import annotations
