@@ -148,9 +148,9 @@ class Contestant:
 
     def _up(self) -> Any:
         if self._loaded is None:
-            loaded, notes = self._fit() if self._pairing.learns else (self._load(), ())
+            loaded, notes, history = self._fit() if self._pairing.learns else (self._load(), (), [])
             with foreign(f"model {self._pairing.model_spec}"):
-                identity = dict(loaded.identity)
+                identity = ({"history": history} if history else {}) | dict(loaded.identity)
             self._prepare(loaded)
             self._came_up(identity, notes)
             self._loaded = loaded
@@ -179,7 +179,7 @@ class Contestant:
             self._spend("load", meter)
         return shelf.loaded
 
-    def _fit(self) -> tuple[Any, tuple[str, ...]]:
+    def _fit(self) -> tuple[Any, tuple[str, ...], list[list[float | None]]]:
         # what is on the shelf belongs to another cell, and would only take up memory
         self._shelf.clear()
         self._entering("fit")
@@ -200,7 +200,7 @@ class Contestant:
                 # the row owes what its training took, whichever run paid for it
                 self._apart["fit"] = self._apart.get("fit", 0.0) + cost
                 self._spend("load", meter)
-        return loaded, notes
+            return loaded, notes, folder.history()
 
     def _meter(self, requests: int) -> RunMeter:
         return RunMeter(requests, devices.synchroniser(self._setting.device))

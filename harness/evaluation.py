@@ -143,6 +143,8 @@ class Evaluation:
 
     def _came_up(self, identity: Mapping[str, Any], notes: tuple[str, ...]) -> None:
         """The model says what it is; the first session's word stands for the run."""
+        # loading and fitting are over: what is left to do goes at the pace of answers alone
+        self._began = timing.clock()
         before = self._manifest["identity"]
         if before is not None and self._resumed:
             if ran(before) != ran(identity):

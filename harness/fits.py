@@ -6,6 +6,7 @@ import fcntl
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -17,6 +18,9 @@ from harness.cache import write_whole
 FITS = "fits"  # beside the runs of one --out
 DONE = "fit.json"
 LOCK = "lock"
+CHECKPOINT = "checkpoint.safetensors"  # of the training loop: eight bytes of length, a header in JSON, weights
+HEADER_BYTES = 2**24  # a longer header is none: the format allows six times this
+POINTS = 100  # of a training curve in a record
 
 # the parts of a run's signature that cannot change trained weights
 OTHER = ("data", "split", "limit", "metrics", "decoder", "decoder_weights", "code")
@@ -80,6 +84,34 @@ class FitFolder:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
+    def history(self) -> list[list[float | None]]:
+        """[step, training loss, validation loss] a line (None: not taken), at most `POINTS`; [] where none is kept.
+
+        It stands in the checkpoint's header, under `progress`, so that a fit that is reused tells it again.
+        """
+        try:
+            with open(self.checkpoints / CHECKPOINT, "rb") as stream:
+                length = int.from_bytes(stream.read(8), "little")
+                header = json.loads(stream.read(min(length, HEADER_BYTES)))
+            lines = json.loads(header["__metadata__"]["progress"])["history"]
+            told = [
+                [_rounded(number) for number in (step, training, validation)] for step, training, validation in lines
+            ]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # another learner's checkpoint, or none
+            return []
+        return [told[round(place)] for place in _spread(len(told))]
+
     def finished(self, seconds: float) -> None:
         """Write down what the fit took."""
         write_whole(self.path / DONE, json.dumps({"seconds": seconds}) + "\n")
+
+
+def _rounded(number: float) -> float | None:
+    return float(f"{number:.5g}") if isfinite(number) else None
+
+
+def _spread(count: int) -> list[float]:
+    """Places of at most `POINTS` of `count` points, the first and the last among them."""
+    kept = min(count, POINTS)
+    return [place * (count - 1) / max(1, kept - 1) for place in range(kept)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from harness.boards.tables import Board
@@ -60,7 +60,11 @@ def _points(stored: Any) -> list[tuple[float, float, float]]:
     if not isinstance(stored, (list, tuple)):
         return []
     return [
-        (float(line[0]), float(line[1]), float(line[2]))
+        (float(line[0]), _loss(line[1]), _loss(line[2]))
         for line in stored
-        if isinstance(line, (list, tuple)) and len(line) == 3 and all(isinstance(item, (int, float)) for item in line)
+        if isinstance(line, (list, tuple)) and len(line) == 3 and isinstance(line[0], (int, float))
     ]
+
+
+def _loss(stored: Any) -> float:
+    return float(stored) if isinstance(stored, (int, float)) else nan

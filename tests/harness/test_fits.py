@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import threading
 from dataclasses import replace
 
 import pytest
 from arena import Pupil, pairing, session
 
-from harness.fits import DONE, FITS, FitFolder, folder_of
+from harness.fits import CHECKPOINT, DONE, FITS, FitFolder, folder_of
 from harness.runner import run_pairing
 from harness.session import Shelf
 
@@ -97,3 +98,34 @@ def test_the_code_of_task_and_learner_reaches_the_folder(tmp_path):
         for journal in tmp_path.rglob("journal.jsonl"):
             journal.unlink()
     assert len(pupil.seen) == 80
+
+
+def kept(folder, lines):
+    header = json.dumps({"__metadata__": {"progress": json.dumps({"step": 9, "history": lines})}}).encode()
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    (folder.checkpoints / CHECKPOINT).write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 64)
+
+
+def test_a_fit_without_a_checkpoint_has_no_history(tmp_path):
+    assert FitFolder(tmp_path, print).history() == []
+
+
+def test_a_checkpoint_of_another_kind_has_no_history(tmp_path):
+    folder = FitFolder(tmp_path, print)
+    folder.checkpoints.mkdir()
+    (folder.checkpoints / CHECKPOINT).write_bytes(b"not a checkpoint at all")
+    assert folder.history() == []
+
+
+def test_a_history_is_read_from_the_checkpoint_and_unknown_losses_are_none(tmp_path):
+    folder = FitFolder(tmp_path, print)
+    kept(folder, [[1, 3.0, float("nan")], [2, 2.0000004, 2.5]])
+    assert folder.history() == [[1.0, 3.0, None], [2.0, 2.0, 2.5]]
+
+
+def test_a_long_history_is_thinned_to_its_ends_and_points_between(tmp_path):
+    folder = FitFolder(tmp_path, print)
+    kept(folder, [[step, 1.0, 1.0] for step in range(1001)])
+    steps = [step for step, _, _ in folder.history()]
+    assert (len(steps), steps[0], steps[-1]) == (100, 0.0, 1000.0)
+    assert steps == sorted(steps)
