@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-# U different words of a batch, B batch, S words of a sentence, K candidates of a word, N beam
-# C characters of a word, F filters, D width, V vocabulary
+# U different words of a batch, B batch, S words of a sentence, T of them decoded at once, K candidates of a word
+# M candidates in all, N beam, C characters of a word, F filters, D width, V vocabulary
 PAD, BEGIN, UNKNOWN = 0, 1, 2  # the first word ids
 SPECIAL = 3
 BYTES = 257  # byte b is character b + 1; 0 pads
@@ -129,16 +129,22 @@ class WordCorrector(nn.Module):
         weights_BTS = scores_BTS.masked_fill(~mask_BS[:, None], -1e9).softmax(dim=2)
         here = slice(first, first + steps)
         seen = torch.cat([s_BTD, weights_BTS @ h_BSE, h_BSE[:, here], x_BSD[:, here]], dim=2)
-        return torch.tanh(self.merge(self.dropout(seen)))
+        return torch.as_tensor(self.dropout(torch.tanh(self.merge(seen))))
 
     def scores(self, f_BTD: Tensor, words_UD: Tensor, ids_U: Tensor, candidates_BTK: Tensor) -> Tensor:
         """Logits [B, T, K] of the candidates; padding gets -inf."""
-        own = candidates_BTK.clamp(min=0)
-        dotted_BTK = (words_UD[own] @ f_BTD[..., None])[..., 0]
-        judged_BTK = self.judge(torch.relu(self.asked(f_BTD)[:, :, None] + self.offered(words_UD)[own]))[..., 0]
-        scores_BTK = dotted_BTK + judged_BTK + self.frequency(ids_U)[own][..., 0]
-        kept_BTK = nn.functional.pad(self.keep(f_BTD), (0, own.shape[2] - 1))
-        return (scores_BTK + kept_BTK).masked_fill(candidates_BTK < 0, -torch.inf)
+        # most of the K places are padding, so only the candidates that there are get a row, M in all
+        row_M, place_M, rank_M = (candidates_BTK >= 0).nonzero(as_tuple=True)
+        word_M = candidates_BTK[row_M, place_M, rank_M]
+        asking_M = row_M * f_BTD.shape[1] + place_M
+        look = nn.functional.embedding
+        f_MD, asked_MD = (look(asking_M, table.flatten(0, 1)) for table in (f_BTD, self.asked(f_BTD)))
+        dotted_M = (f_MD * look(word_M, words_UD)).sum(dim=1)
+        judged_M = self.judge(torch.relu(asked_MD + look(word_M, self.offered(words_UD))))[:, 0]
+        kept_M = look(asking_M, self.keep(f_BTD).flatten(0, 1))[:, 0] * (rank_M == 0)
+        scores_M = dotted_M + judged_M + kept_M + self.frequency(ids_U[word_M])[:, 0]
+        empty_BTK = f_BTD.new_full(candidates_BTK.shape, -torch.inf)
+        return empty_BTK.index_put((row_M, place_M, rank_M), scores_M)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B, S, K] of each word's candidates given the true words before it."""
