@@ -51,10 +51,27 @@ def load_draft(spec: str, setting: Setting, target: Any) -> Draft:
         return Draft(target.lm.first_layers(int(argument)), _share_of_layers(target, int(argument)))
     if name == "ngram":
         return Draft(OnlineNgram(target.lm, int(argument or 3)))
-    draft = registry.create("model", spec).load(setting)
-    require_same_tokenizer(spec, target.tokenizer, draft.tokenizer)
+    draft = load_beside(spec, setting, target)
     ours, theirs = _parameters(target), _parameters(draft)
     return Draft(draft.lm, theirs / ours if ours else 0.0)
+
+
+def load_beside(spec: str, setting: Setting, target: Any) -> Any:
+    """A second model for a loaded target, with the same tokenizer.
+
+    Errors: UsageError with the reason when it cannot stand beside the target.
+    """
+    made = registry.create("model", spec)
+    if not hasattr(made, "load"):
+        raise UsageError(
+            f"{spec!r} is trained on a task's own split, which a decoder cannot do; seq2seq/ensemble trains several "
+            "and averages or rescores."
+        )
+    loaded = made.load(setting)
+    if not hasattr(loaded, "lm") or not hasattr(target, "tokenizer"):
+        raise UsageError(f"{spec!r} and the target do not both continue a text, so they cannot share prompts.")
+    require_same_tokenizer(spec, target.tokenizer, loaded.tokenizer)
+    return loaded
 
 
 def _parameters(loaded: Any) -> int:

@@ -13,7 +13,7 @@ from harness.api.errors import UsageError
 from harness.api.protocols import Decoder, Meter, Setting, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt, Step, Want
-from harness.models.decoders._draft_model import require_same_tokenizer
+from harness.models.decoders._draft_model import load_beside
 from harness.models.decoders.best_of import inner_fingerprint, prepared
 
 # M models, R rows, V vocabulary
@@ -34,9 +34,7 @@ class Ensemble:
         """Load the other models; all must share the target's tokenizer."""
         others = []
         for spec in self.models.split("+"):
-            loaded = registry.create("model", spec).load(setting)
-            require_same_tokenizer(spec, target.tokenizer, loaded.tokenizer)
-            others.append(loaded.lm)
+            others.append(load_beside(spec, setting, target).lm)
         return Averaging(prepared(self.inner, setting, target), tuple(others))
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
@@ -76,6 +74,8 @@ class AverageModel:
         self.members = tuple(members)
         self.vocabulary, self.eos = members[0].vocabulary, members[0].eos
         self.context_length = min(member.context_length for member in members)
+        # weights over one source mean the same in every member, so that a coverage penalty may read their average
+        self.cross_attention = all(bool(getattr(member, "cross_attention", False)) for member in members)
 
     def start(self, rows: int, capacity: int) -> Any:
         """Empty states."""
@@ -83,14 +83,18 @@ class AverageModel:
 
     def step(self, state: Any, tokens: Sequence[Sequence[int]], want: Want = LAST, parents: Any = None) -> Step:
         """Step every member; logits are the logarithm of the mean law."""
-        if want.hidden or want.attention:
-            raise UsageError("ensemble: hidden states and attention of several models cannot be averaged.")
+        if want.hidden or (want.attention and not self.cross_attention):
+            raise UsageError("ensemble: hidden states and self-attention of several models cannot be averaged.")
         steps = [member.step(part, tokens, want, parents) for member, part in zip(self.members, state, strict=True)]
         after = tuple(step.state for step in steps)
+        attention = {
+            layer: torch.stack([step.attention[layer].mean(1, keepdim=True) for step in steps]).mean(0)
+            for layer in want.attention
+        }
         if steps[0].logits is None:
-            return Step(after)
+            return Step(after, attention=attention)
         laws = torch.stack([torch.softmax(step.logits.double(), -1) for step in steps])
-        return Step(after, laws.mean(0).clamp(min=1e-300).log())
+        return Step(after, laws.mean(0).clamp(min=1e-300).log(), attention=attention)
 
     def length(self, state: Any) -> list[int]:
         """Tokens in each row."""

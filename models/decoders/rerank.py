@@ -12,7 +12,7 @@ from harness.api.errors import UsageError
 from harness.api.protocols import Decoder, Meter, Setting, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt
-from harness.models.decoders._draft_model import require_same_tokenizer
+from harness.models.decoders._draft_model import load_beside
 from harness.models.decoders._likelihood import output_logprobs
 from harness.models.decoders._speculation import room
 from harness.models.decoders.best_of import inner_fingerprint, prepared
@@ -37,9 +37,8 @@ class Rerank:
 
     def prepare(self, setting: Setting, target: Any) -> Decoder:
         """Load the second model, which must share the tokenizer."""
-        loaded = registry.create("model", self.model).load(setting)
-        require_same_tokenizer(self.model, target.tokenizer, loaded.tokenizer)
-        return Rescoring(prepared(self.inner, setting, target), loaded.lm, self.weight)
+        judge = load_beside(self.model, setting, target).lm
+        return Rescoring(prepared(self.inner, setting, target), judge, self.weight)
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """Digests of the second model and of the inner decoder."""
