@@ -72,7 +72,8 @@ class Ptb:
             document = "".join(f"{line}\n" for line in block)
             words = sum(len(line.split()) + 1 for line in block)
             yield Example(
-                id=str(number),
+                # a learner must be able to tell what it was trained on from what it is tested on
+                id=str(number) if split == "test" else f"{split}-{number}",
                 requests=(Score("", document),),
                 target={"words": words, "bytes": len(document.encode())},
             )

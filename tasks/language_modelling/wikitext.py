@@ -107,7 +107,8 @@ class Wikitext:
         pages = (str(row["page"]) for row in rows) if self.set == "raw" else documents(str(row["text"]) for row in rows)
         for number, page in enumerate(pages):
             yield Example(
-                id=str(number),
+                # a learner must be able to tell what it was trained on from what it is tested on
+                id=str(number) if split == "test" else f"{split}-{number}",
                 requests=(Score("", detokenise(page)),),
                 target={"words": len(re.split(r"\s+", page)), "bytes": len(page.encode())},
             )

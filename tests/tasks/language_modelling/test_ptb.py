@@ -24,3 +24,10 @@ def test_a_document_without_sentences_is_refused(real_sources: DataSources) -> N
         next(Ptb(sentences=0).examples("test", 0, real_sources))
     with pytest.raises(UsageError, match="no split 'dev'"):
         next(Ptb().examples("dev", 0, real_sources))
+
+
+def test_no_example_of_one_split_has_the_name_of_one_of_another(real_sources: DataSources) -> None:
+    test, validation = (
+        {item.id for item in Ptb(sentences=1000).examples(split, 0, real_sources)} for split in ("test", "validation")
+    )
+    assert not test & validation

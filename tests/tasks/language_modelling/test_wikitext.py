@@ -57,4 +57,4 @@ def test_the_test_set_has_lm_evals_62_documents(real_sources: DataSources, name:
 def test_a_split_that_a_set_lacks_is_refused(real_sources: DataSources) -> None:
     with pytest.raises(UsageError, match="set=wikitext103 has no split 'train'; it has test"):
         next(Wikitext(set="wikitext103").examples("train", 0, real_sources))
-    assert next(Wikitext().examples("train", 0, real_sources)).id == "0"
+    assert next(Wikitext().examples("train", 0, real_sources)).id == "train-0"
