@@ -72,3 +72,20 @@ def test_tcnca_reaches_497_steps_by_default() -> None:
     x[:, 0] = 1
     heard = made.stack(x, made.start(1, x.device, x.dtype))[0][0].abs().sum(-1).nonzero()
     assert int(heard.max()) == 496
+
+
+@pytest.mark.parametrize(("taps", "levels", "base"), [(1, 1, 2), (2, 1, 3), (3, 3, 2), (4, 2, 5)])
+def test_tcnca_reaches_exactly_as_far_as_its_formula_says(taps: int, levels: int, base: int) -> None:
+    made = TCNCA(taps=taps, levels=levels, base=base).mixer(Site(4)).double()
+    assert isinstance(made, ConvolvedChunkAttention)
+    reach = 1 + (taps - 1) * sum(base**level for level in range(levels))
+    assert made.stack.receptive_field == reach
+    x = torch.randn(1, reach + 3, 4, dtype=torch.float64)
+    before = made.stack(x, made.start(1, x.device, x.dtype))[0][0, -1]
+    heard = []
+    for place in range(len(x[0])):
+        edited = x.clone()
+        edited[0, place] += 1
+        heard.append(not torch.equal(made.stack(edited, made.start(1, x.device, x.dtype))[0][0, -1], before))
+    assert heard.index(True) == 3
+    assert heard[-1]
