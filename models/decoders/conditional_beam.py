@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from pathlib import Path
+from typing import Any, Literal, final
 
 from harness.api.errors import UsageError
-from harness.api.protocols import Meter, TokenModel
+from harness.api.protocols import Decoder, Meter, Setting, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt
 from harness.models.decoders._beam import Guide, Scoring, beam_search
+from harness.models.decoders._prefix_classifier import Belief, PrefixClassifier, load
 from harness.models.decoders.beam import decoded
+from harness.models.lms._folder import digest
 
 
 @decoder(
@@ -22,10 +25,12 @@ class ConditionalBeam:
     """Keep prefixes by log P(y_1..t | x) + log P(A = 1 | y_1..t, x), with A one of three attributes.
 
     "non_empty": the output has a token. "non_repetitive": no n-gram of `ngram` tokens occurs more than `repeats`
-    times. "length": the output has between `shortest` and `longest` tokens. These are decided by the prefix itself
-    (1 while the attribute is still possible, 0 when it is not), so what is returned has the attribute.
-    Differs from the paper: its classifier is a head trained on sampled prefixes; a trained one can be given to
-    `beam_search` as a guide, and the attributes that a prefix decides need no training.
+    times. "length": the output has between `shortest` and `longest` tokens. Whether a finished output has them is
+    plain to see; of a prefix it is known only once they are lost, so P is 1 until then, and what is returned has the
+    attribute if anything found has. With `classifier`, the file of a trained prefix classifier
+    (benchmarks/prefix_attributes.py makes one), P of a prefix that goes on is its belief, so that the search turns away
+    from prefixes that will end badly.
+    Differs from the paper: the classifier is a GRU on tokens, not a head on the model's hidden states.
     """
 
     attribute: Literal["non_empty", "non_repetitive", "length"] = "non_empty"
@@ -35,13 +40,29 @@ class ConditionalBeam:
     repeats: int = 1
     shortest: int = 1  # tokens
     longest: int = 1_000_000  # tokens
+    classifier: Path | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.ngram < 1 or self.repeats < 1 or not 0 <= self.shortest <= self.longest:
             raise UsageError("conditional_beam needs width, ngram, repeats >= 1 and 0 <= shortest <= longest.")
 
+    def prepare(self, setting: Setting, target: Any) -> Decoder:
+        """Load the classifier, if there is one."""
+        if self.classifier is None:
+            return self
+        model, facts = load(self.classifier)
+        if facts.get("attribute") not in (None, str(self.attribute)):
+            raise UsageError(f"{self.classifier} was trained for {facts['attribute']!r}, not for {self.attribute!r}.")
+        return Believing(self, model)
+
+    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
+        """The classifier's digest."""
+        return {} if self.classifier is None else {"classifier": digest(self.classifier)}
+
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """Search for each prompt; an output is returned even where nothing with the attribute was found."""
+        if self.classifier is not None:
+            raise UsageError("conditional_beam: call prepare(setting, target) first; it loads the classifier.")
         beams = beam_search(lm, prompts, self.width, Scoring(self.alpha), meter=meter, guide=self.guide())
         return [decoded(beam) for beam in beams]
 
@@ -52,6 +73,28 @@ class ConditionalBeam:
         if self.attribute == "length":
             return Between(self.shortest, self.longest)
         return Unrepeated(self.ngram, self.repeats)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Believing:
+    """Conditional beam search with a classifier at hand."""
+
+    search: ConditionalBeam
+    model: PrefixClassifier
+
+    def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
+        """Search for each prompt; the classifier's vocabulary must be the model's."""
+        if self.model.vocabulary != lm.vocabulary:
+            raise UsageError(f"the classifier knows {self.model.vocabulary} tokens and the model {lm.vocabulary}.")
+        plain, belief = self.search.guide(), Belief(self.model)
+
+        def guide(prompt: Prompt, tokens: Sequence[int], finished: str) -> float:
+            known = plain(prompt, tokens, finished)
+            return known if finished or known < 0 else belief(prompt, tokens)
+
+        beams = beam_search(lm, prompts, self.search.width, Scoring(self.search.alpha), meter=meter, guide=guide)
+        return [decoded(beam) for beam in beams]
 
 
 # a prefix that has lost the attribute; finite, so that something is still returned when nothing has it
