@@ -98,8 +98,9 @@ def main() -> None:
     classifier = _prefix_classifier.train(train, model.lm.vocabulary, seed=0)
     rate = np.mean([item.label for item in outputs])
     told = {share: balanced_accuracy(classifier, test, share) for share in (0.25, 0.5, 1.0)}
-    print(f"{len(train)} outputs, {100 * rate:.0f}% with the attribute; balanced accuracy on held-out prefixes "
-          + ", ".join(f"{value:.3f} at {share:.0%} of the output" for share, value in told.items()), flush=True)  # fmt: skip
+    beliefs = ", ".join(f"{value:.3f} at {share:.0%} of the output" for share, value in told.items())
+    print(f"{len(train)} outputs, {100 * rate:.0f}% with the attribute", flush=True)
+    print(f"balanced accuracy on prefixes of held-out sources: {beliefs}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = options.save or Path(folder) / "classifier.safetensors"
         _prefix_classifier.save(classifier, file, {"attribute": options.attribute})
