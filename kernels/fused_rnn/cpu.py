@@ -89,9 +89,8 @@ class _Run(torch.autograd.Function):
         shift = bias[list(ORDER[cell])].transpose(0, 1) * scale
         weight = recurrent[list(ORDER[cell])].transpose(0, 1).contiguous()
         scaled, weight = (weight * scale[..., None]).flatten(1, 2), weight.flatten(1, 2)
-        size = max(1, BLOCK // max(1, H * P * D * B))
-        for begin in range(0, T, size):
-            within, around = slice(begin, begin + size), slice(begin, begin + size + 1)
+        for within in _parts(T, H * P * D * B):
+            around = slice(within.start, within.stop + 1)
             _pack(cell, x_BTGHD[:, within], scale, shift, gates[within])
             if cell == "gru":
                 _batch_to_last((x_BTGHD[:, within, 2] + bias[3]).transpose(0, 1), extra[within])
@@ -100,7 +99,9 @@ class _Run(torch.autograd.Function):
             )
         ctx.cell, ctx.count = cell, len(states)
         ctx.save_for_backward(weight, gates, extra, *states, *more)
-        output = _batch_second(states[0][1:]).transpose(0, 1).contiguous()
+        output = x_BTGHD.new_empty(B, T, H, D)
+        for part in _parts(T, H * D * B):
+            output[:, part] = _batch_second(states[0][1:][part]).transpose(0, 1)
         return output, torch.stack([s[-1] for s in states]).permute(0, 3, 1, 2)
 
     @staticmethod
@@ -111,24 +112,24 @@ class _Run(torch.autograd.Function):
         T, H, P, D, B = gates.shape
         dh, carry = workspace(states[0].shape, gates.dtype), [grad.contiguous() for grad in last.permute(0, 2, 3, 1)]
         dh[0] = 0.0
-        _batch_to_last(output.transpose(0, 1), dh[1:])
+        for part in _parts(T, H * D * B):
+            _batch_to_last(output[:, part].transpose(0, 1), dh[1:][part])
         dh[-1] += carry[0]
         if cell == "slstm":
             carry[3] = carry[3] - states[1][-1] * carry[1] - states[2][-1] * carry[2]
         x = workspace((B, T, 3 if cell == "gru" else P, H, D), gates.dtype)
         recurrent, columns, candidate = torch.zeros_like(weight), gates.new_zeros(H, P, D), gates.new_zeros(H, D)
         back = weight.transpose(1, 2).contiguous()
-        size = max(1, BLOCK // max(1, H * P * D * B))
-        for end in range(T, 0, -size):
-            begin = max(0, end - size)
-            around, within = slice(begin, end + 1), slice(begin, end)
+        for within in reversed(_parts(T, H * P * D * B)):
+            around = slice(within.start, within.stop + 1)
             block, block_extra = LOOPS[cell][1](
                 gates[within], extra[within], back,
                 [state[around] for state in states], [item[within] for item in more], dh[around], carry,
             )  # fmt: skip
             _add_products(recurrent, block.flatten(2, 3), states[0][within])
-            columns += block.sum((0, 4))
-            candidate += 0 if block_extra is None else block_extra.sum((0, 3))
+            # over time first, along whole runs of memory: three times as fast as both axes at once
+            columns += block.sum(0).sum(-1)
+            candidate += 0 if block_extra is None else block_extra.sum(0).sum(-1)
             _unpack(cell, block, block_extra, x[:, within])
         if cell == "slstm":
             carry[3] += states[1][0] * carry[1] + states[2][0] * carry[2]
@@ -141,6 +142,12 @@ class _Run(torch.autograd.Function):
             torch.cat((bias, candidate[None])) if cell == "gru" else bias,
             torch.stack([dh[0], *carry[1:]]).permute(0, 3, 1, 2),
         )
+
+
+def _parts(length: int, each: int) -> list[slice]:
+    """Slices of time, in order, that hold BLOCK elements where a step holds `each`."""
+    steps = max(1, BLOCK // max(1, each))
+    return [slice(begin, min(begin + steps, length)) for begin in range(0, length, steps)]
 
 
 def _add_products(sum_HRD: torch.Tensor, left_THRB: torch.Tensor, right_THDB: torch.Tensor) -> None:
