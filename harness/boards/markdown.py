@@ -7,45 +7,81 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from harness.boards.records import Record, Shelf, path_of
-from harness.boards.rows import command, shown, three
+from harness.boards.rows import Row, command, shown, three
+from harness.boards.suites import Suite, mean, summary
 from harness.boards.tables import Board, Matrix
 from harness.terminal import plain
 
 HEADERS = (
-    "rank", "model", "metric", "value", "95% interval", "same as", "n", "failed", "tokens/s", "examples/s", "p50 s",
-    "p99 s", "memory", "parameters", "state", "joules", "device", "budget", "as greedy", "date", "signature",
+    "rank", "model", "metric", "value", "95% interval", "same as", "n", "seeds", "failed", "tokens/s", "examples/s",
+    "p50 s", "p99 s", "memory", "parameters", "state", "joules", "device", "budget", "as greedy", "date", "signature",
 )  # fmt: skip
-SHORT = ("rank", "model", "metric", "value", "95% interval", "same as", "n", "examples/s", "memory", "device")
+SHORT = ("rank", "model", "metric", "value", "95% interval", "same as", "n", "seeds", "examples/s", "memory", "device")
 RIGHT = frozenset(HEADERS) - {"model", "metric", "95% interval", "same as", "device", "budget", "date", "signature"}
 LEGEND = (
     "Rows that share a letter under *same as* cannot be told apart by a paired bootstrap on the same examples "
     "(Holm over all pairs, 5%); *rank* is one more than the number of rows that are surely better. Speeds count only "
     "beside rows of the same device; † marks those taken while other work ran on the machine, so that they are a "
-    "lower bound. *as greedy* is how many of a decoder's answers equal greedy decoding's. An empty cell is not known."
+    "lower bound. *as greedy* is how many of a decoder's answers equal greedy decoding's. A row of several "
+    "*seeds* is their mean (sd: their standard deviation); its interval and letters hold what seeds change. An empty "
+    "cell is not known."
 )
 TAME = re.compile(r"[\w ,.%+-]*(?<!www)")  # text in which nothing needs to be looked at twice
 GENERATED = "<!-- written by `harness publish` from leaderboards/records; a change by hand fails the tests -->"
 
 
-def family_page(family: str, boards: Sequence[Board], matrix: Matrix, plots: Mapping[str, str]) -> str:
-    """A family's page: pictures, contestants against tasks, and one table a protocol with the commands behind it.
+def family_page(
+    family: str,
+    boards: Sequence[Board],
+    matrix: Matrix,
+    plots: Mapping[str, str],
+    suites: Sequence[tuple[Suite, str]] = (),
+) -> str:
+    """A family's page: pictures, suites, contestants against tasks, and one table a protocol with its commands.
 
-    `plots` maps a picture's file name to what it shows.
+    `plots` maps a picture's file name to what it shows; `matrix` holds the tasks that are in none of the `suites`, each
+    of which comes with its diagram's file name, or none.
     """
     parts = [GENERATED, f"# {inert(family)}", LEGEND]
     parts += [f"![{inert(what)}](plots/{quote(name)})" for name, what in plots.items()]
+    folded: dict[str, list[str]] = {}
+    for suite, diagram in suites:
+        tasks = {board.task for board in suite.matrix.boards}
+        parts += [
+            f"## {inert(suite.title)}",
+            f"![Critical-difference diagram](plots/{quote(diagram)})" if diagram else "",
+        ]
+        parts += [suite_table(suite), "<details><summary>Every table with its commands</summary>"]
+        folded[suite.title] = sorted(tasks)
+        parts += [*_tables([board for board in boards if board.task in tasks], "###"), "</details>"]
     if len(matrix.boards) > 1:
-        parts += ["## All tasks", overview(matrix)]
+        parts += ["## Other tasks" if suites else "## All tasks", overview(matrix)]
+    apart = {task for tasks in folded.values() for task in tasks}
+    parts += _tables([board for board in boards if board.task not in apart], "##")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _tables(boards: Sequence[Board], head: str) -> list[str]:
+    parts = []
     for task in dict.fromkeys(board.task for board in boards):
-        parts.append(f"## {inert(task)}")
+        parts.append(f"{head} {inert(task)}")
         for board in boards:
             if board.task == task:
                 parts += [f"{inert(board.caption[:1].upper() + board.caption[1:])}.", table(board), commands(board)]
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
-def index_page(pages: Mapping[str, Sequence[Board]], matrices: Mapping[str, Matrix], shelf: Shelf, picture: str) -> str:
-    """`leaderboards/README.md`: the picture, the families, what is missing and what was left out."""
+def index_page(
+    pages: Mapping[str, Sequence[Board]],
+    matrices: Mapping[str, Matrix],
+    shelf: Shelf,
+    picture: str,
+    suites: Mapping[str, Sequence[Suite]] | None = None,
+) -> str:
+    """`leaderboards/README.md`: the picture, the families, what is missing and what was left out.
+
+    `matrices` hold every task of a family; where some of them make `suites`, those stand in their place.
+    """
     parts = [GENERATED, "# Leaderboards"]
     if picture:
         parts.append(f"![Quality against speed](plots/{picture})")
@@ -67,7 +103,9 @@ def index_page(pages: Mapping[str, Sequence[Board]], matrices: Mapping[str, Matr
     ]
     parts.append(_table(lines, ("family", "tasks", "tables", "rows", "contestants", "missing")))
     for family, matrix in matrices.items():
-        if len(matrix.boards) > 1:
+        for suite in (suites or {}).get(family, ()):
+            parts += [f"## {inert(suite.title)}", suite_table(suite)]
+        if len(matrix.boards) > 1 and not (suites or {}).get(family):
             parts += [f"## {inert(family)}", overview(matrix)]
     older = [record for record in shelf.records if record.superseded_by]
     if older:
@@ -96,7 +134,12 @@ def table(board: Board, headers: Sequence[str] = HEADERS) -> str:
     lines = []
     for row, record in zip(board.rows, board.records, strict=True):
         cells = {name: inert(text) for name, text in shown(row).items()}
-        cells["signature"] = f"[{cells['signature']}](records/{quote(path_of(record).as_posix())})"
+        path = path_of(record)
+        if record.parts:
+            # the runs lie side by side; the row itself has no file
+            cells["signature"] = f"[{len(record.parts)} runs](records/{quote(path.parent.as_posix())})"
+        else:
+            cells["signature"] = f"[{cells['signature']}](records/{quote(path.as_posix())})"
         lines.append(cells)
     return _table(lines, [header for header in headers if any(line[header] for line in lines)])
 
@@ -143,6 +186,38 @@ def overview(matrix: Matrix) -> str:
     return _table(lines, ["contestant", *tasks, "mean rank"], {task: inert(heads[task]) for task in tasks}) + note
 
 
+def suite_table(suite: Suite) -> str:
+    """Data sets against contestants, best mean rank first; what holds over all sets only where none is missing."""
+    matrix = suite.matrix
+    names = sorted(matrix.contestants, key=lambda name: (matrix.mean_ranks.get(name, float("inf")), name))
+    heads = {name: inert(name) for name in names}
+    lines = []
+    for at, place in sorted(enumerate(suite.places), key=lambda item: item[1]):
+        rows = {name: matrix.cells.get((name, at)) for name in names}
+        known = [row for row in rows.values() if row is not None and row.value is not None]
+        best = max((_quality(row) for row in known), default=None)
+        lines.append({suite.axis: inert(place)} | {name: _entry(rows[name], best) for name in names})
+    whole = {name: [matrix.cells[name, place] for place in range(len(matrix.boards))] for name in matrix.complete}
+    short = f"none ({{}} of {len(matrix.boards)})"
+    absent = {name: short.format(sum((name, at) in matrix.cells for at in range(len(matrix.boards)))) for name in names}
+    paces = {row.name: three(row.examples_per_second) for row in summary(suite).rows}
+    lines += [
+        {suite.axis: "**mean**"} | absent | {name: f"{mean(rows):.4g}" for name, rows in whole.items()},
+        {suite.axis: "**mean rank**"} | absent | {name: f"{rank:.2f}" for name, rank in matrix.mean_ranks.items()},
+        {suite.axis: "**examples/s**"} | {name: paces.get(name, "") for name in names},
+    ]
+    first = matrix.boards[0].rows[0]
+    arrow = "↑" if first.higher_is_better else "↓"
+    told = f"{inert(first.metric)} {arrow} over {len(matrix.boards)} values of {inert(suite.axis)}"
+    seeds = max(row.seeds for row in matrix.cells.values())
+    told += f", means over {seeds} seeds ± their standard deviation" if seeds > 1 else ""
+    ranking = matrix.ranking
+    if ranking is not None and ranking.friedman_p == ranking.friedman_p:
+        told += f"; Friedman's test over the sets: p = {three(ranking.friedman_p)}"
+        told += f". Surely different by Wilcoxon's test with Holm's correction: {_pairs(matrix)}"
+    return f"{told}.\n\n" + _table(lines, [suite.axis, *names], heads | {suite.axis: inert(suite.axis)})
+
+
 def inert(text: object) -> str:
     """Names and answers are data: nothing in them ends a cell or is read as markup."""
     safe = plain(str(text))
@@ -171,6 +246,28 @@ def _older(record: Record) -> str:
     name = " + ".join(part for part in (result.model, result.decoder) if part)
     path = quote(path_of(record).as_posix())
     return f"- {inert(result.task)}, {inert(name)}: [{inert(result.digest)}](records/{path}) by {record.superseded_by}"
+
+
+def _entry(row: Row | None, best: float | None) -> str:
+    if row is None or row.value is None:
+        return "missing"
+    value = f"{row.value:.3f}" if abs(row.value) <= 1 else f"{row.value:.4g}"
+    text = f"**{value}**" if _quality(row) == best else value
+    return text + (f" ± {row.spread:.2g}" if row.spread is not None else "")
+
+
+def _pairs(matrix: Matrix) -> str:
+    ranking = matrix.ranking
+    assert ranking is not None
+    names = [inert(name) for name in matrix.complete]
+    means = ranking.mean_ranks
+    ordered = [sorted(pair, key=lambda row: means[row]) for pair in ranking.different]
+    return "; ".join(f"{names[better]} before {names[worse]}" for better, worse in sorted(ordered)) or "no pair"
+
+
+def _quality(row: Row) -> float:
+    assert row.value is not None
+    return row.value if row.higher_is_better else -row.value
 
 
 def _arrow(board: Board) -> str:

@@ -35,6 +35,7 @@ const COLUMNS = [
   { head: "95% interval", kind: "whole", key: field("low"), within: byBoard, text: (value, row) => "[" + digits(value, 4) + ", " + digits(get(row, "high"), 4) + "]" },
   { head: "Same as", key: field("letters"), within: byBoard },
   { head: "n", number: true, key: field("n") },
+  { head: "Seeds", kind: "whole", key: field("seeds") },
   { head: "Failed", number: true, key: (row) => get(row, "failed") || null },
   { head: "Tokens/s", number: true, key: field("tokens"), within: byDevice, best: () => -1, text: speed },
   { head: "Examples/s", number: true, key: field("examples"), within: byDevice, best: () => -1, text: speed },

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness import codec
 from harness.boards.records import Record, Shelf
-from harness.boards.rows import Row, command
+from harness.boards.rows import Row, command, seeds_of
 from harness.boards.tables import Board
 from harness.pairing import file_name
 from harness.results import Measurement
@@ -29,6 +29,7 @@ SCORES = 2000  # examples whose scores the page keeps, for wins and losses
 FIELDS = (
     "board", "rank", "letters", "model", "decoder", "value", "low", "high", "n", "failed", "tokens", "examples", "p50",
     "p99", "memory", "parameters", "state", "joules", "device", "busy", "budget", "exact", "date", "digest", "origin",
+    "seeds",
 )  # fmt: skip
 
 
@@ -126,7 +127,7 @@ def _row(board: int, row: Row, device: int) -> list[Any]:
     return [
         board, row.rank, row.letters, row.model, row.decoder, _rounded(row.value), _rounded(row.low),
         _rounded(row.high), row.n, row.failed, *map(_rounded, numbers), device, int(row.busy), row.budget, row.exact,
-        row.date, row.digest, "" if row.origin == "harness" else row.origin,
+        row.date, row.digest, "" if row.origin == "harness" else row.origin, seeds_of(row),
     ]  # fmt: skip
 
 

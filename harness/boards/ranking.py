@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import isclose, isfinite, nan, sqrt
+from math import isclose, isfinite, nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from harness.api.errors import HarnessError, UsageError
 from harness.api.metrics import Array, MeanMetric, Metric
 from harness.api.types import Example, Response
 from harness.boards.records import Record
+from harness.boards.seeds import values
 from harness.multiple import holm, letters
 from harness.stats import clean, resample
 
@@ -41,10 +42,12 @@ class Standing:
     letters: str  # "" beyond the rows that are compared
 
 
-def protocol(record: Record) -> tuple[str, ...]:
-    """What must agree before two records may be ranked together."""
+def protocol(record: Record, seed: bool = True) -> tuple[str, ...]:
+    """What must agree before two records may be ranked together; without the seed, where seeds are brought together."""
     signature = record.result.signature
-    return tuple(json.dumps(signature.get(key), sort_keys=True, default=str) for key in PROTOCOL)
+    return tuple(
+        json.dumps(signature.get(key), sort_keys=True, default=str) for key in PROTOCOL if seed or key != "seed"
+    )
 
 
 def standings(group: Sequence[Record]) -> list[Standing]:
@@ -80,6 +83,9 @@ def separated(ranked: Sequence[Record], level: float = LEVEL, draws: int = DRAWS
     U - 1 degrees of freedom for U examples (or clusters), since counting resamples could never pass Holm over the pairs
     of fifty rows. A difference that is the same in every example has p = 2^(1 - U), that of swapping them. Rows without
     per-example statistics, or with other examples than the first that has them, are never told apart.
+
+    Rows of several seeds must differ beyond what seeds do: the variance of their difference over seeds, over S, is
+    added to the bootstrap's, with Welch and Satterthwaite's degrees of freedom.
     """
     kept, runs, groups = _aligned(ranked)
     metric = _metric(ranked, kept)
@@ -90,7 +96,8 @@ def separated(ranked: Sequence[Record], level: float = LEVEL, draws: int = DRAWS
     spread_KK = _spreads(values_KR)
     units = len(runs[0]) if groups is None else int(groups.max()) + 1
     left_P, right_P = np.triu_indices(len(kept), 1)
-    p_values = _student(np.abs(value_K[left_P] - value_K[right_P]), spread_KK[left_P, right_P], units)
+    distance_P, spread_P = np.abs(value_K[left_P] - value_K[right_P]), spread_KK[left_P, right_P]
+    p_values = _student(distance_P, spread_P, units, _over_seeds([ranked[row] for row in kept], left_P, right_P))
     pairs = [(kept[left], kept[right]) for left, right in zip(left_P.tolist(), right_P.tolist(), strict=True)]
     return [pair for pair, p in zip(pairs, holm(p_values), strict=True) if p < level]
 
@@ -128,17 +135,33 @@ class _Mean(MeanMetric):
         raise UsageError("stored statistics are not measured again.")
 
 
-def _student(distance_P: Array, spread_P: Array, units: int) -> list[float]:
-    """Two-sided p-values of differences with these bootstrap standard errors."""
+def _over_seeds(records: Sequence[Record], left_P: NDArray[np.int64], right_P: NDArray[np.int64]) -> tuple[Array, int]:
+    """Variance of the mean of each pair's difference over seeds, and how many seeds; (0, 1) for rows of one run."""
+    counts = {len(record.parts) for record in records}
+    if counts == {0}:
+        return np.zeros(len(left_P)), 1
+    values_KS = np.array([values(record) for record in records])
+    difference_PS = values_KS[left_P] - values_KS[right_P]
+    return difference_PS.var(axis=1, ddof=1) / values_KS.shape[1], values_KS.shape[1]
+
+
+def _student(distance_P: Array, spread_P: Array, units: int, seeds: tuple[Array, int]) -> list[float]:
+    """Two-sided p-values of differences with these bootstrap standard errors, and these variances over seeds."""
     from scipy.special import stdtr  # a tenth of the time that importing scipy.stats takes
 
     if units < 2:
         return [1.0] * len(distance_P)
     # the bootstrap's variance divides by U, not by U - 1
-    error_P = spread_P * sqrt(units / (units - 1))
+    examples_P = spread_P**2 * (units / (units - 1))
+    seeds_P, count = seeds
+    error_P = np.sqrt(examples_P + seeds_P)
+    freedom_P = np.full(len(distance_P), float(units - 1))
+    if count > 1:
+        parts_P = examples_P**2 / (units - 1) + seeds_P**2 / (count - 1)
+        np.divide(error_P**4, parts_P, out=freedom_P, where=parts_P > 0)
     constant_P = np.where(distance_P > 0, 2.0 ** (1 - units), 1.0)
     ratio_P = np.divide(distance_P, error_P, out=np.zeros_like(distance_P), where=error_P > 0)
-    return [float(p) for p in np.where(error_P > 0, 2 * stdtr(units - 1, -ratio_P), constant_P)]
+    return [float(p) for p in np.where(error_P > 0, 2 * stdtr(freedom_P, -ratio_P), constant_P)]
 
 
 def _spreads(values_KR: Array) -> NDArray[np.float64]:

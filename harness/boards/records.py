@@ -45,6 +45,7 @@ class Record:
     outputs: tuple[str, ...] = ()  # one digest an example, of what was answered; () where answers are not texts
     samples: tuple[Sample, ...] = ()
     superseded_by: str = ""  # digest of the newer record of the same cell
+    parts: tuple[Record, ...] = ()  # of a row that stands for several seeds: their records, in the seeds' order
 
     @property
     def imported(self) -> bool:

@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from statistics import stdev
 from typing import Any
 
 from harness.api import registry
 from harness.api.errors import HarnessError
 from harness.boards.ranking import Standing
 from harness.boards.records import Record, busy, device_class
+from harness.boards.seeds import values
 from harness.results import RunResult
 
 # the greedy decoder that another decoder's answers are compared with
@@ -50,6 +52,8 @@ class Row:
     digest: str
     origin: str
     superseded_by: str
+    seeds: int = 1  # runs that the row is a mean over
+    spread: float | None = None  # standard deviation of their values
 
     @property
     def name(self) -> str:
@@ -93,6 +97,8 @@ def row_of(standing: Standing, peers: Sequence[Record]) -> Row:
         digest=result.digest,
         origin=record.origin,
         superseded_by=record.superseded_by,
+        seeds=max(1, len(record.parts)),
+        spread=_number(stdev(values(record))) if record.parts else None,
     )
 
 
@@ -124,6 +130,7 @@ def shown(row: Row) -> dict[str, str]:
         "95% interval": "" if row.low is None or row.high is None else f"[{row.low:.4g}, {row.high:.4g}]",
         "same as": row.letters,
         "n": str(row.n),
+        "seeds": seeds_of(row),
         "failed": str(row.failed) if row.failed else "",
         "parameters": short_count(row.parameters),
         "state": size(row.state_bytes),
@@ -145,6 +152,13 @@ def shown(row: Row) -> dict[str, str]:
         | {name: text + mark if text else "" for name, text in speeds.items()}
         | {"memory": size(row.memory_bytes)}
     )
+
+
+def seeds_of(row: Row) -> str:
+    """How many seeds a row is a mean over, with the standard deviation of their values; empty for one run."""
+    if row.seeds == 1:
+        return ""
+    return f"{row.seeds} (sd {row.spread:.2g})" if row.spread is not None else str(row.seeds)
 
 
 def three(number: float | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.boards import decoders, markdown, page
 from harness.boards.records import Shelf
+from harness.boards.suites import Suite, suites, summary
 from harness.boards.tables import Board, boards, families, matrix
 from harness.cache import write_whole
 from harness.pairing import file_name
@@ -33,24 +34,38 @@ def build(shelf: Shelf) -> dict[str, str]:
     names = {family: file_name(family) for family in pages}
     matrices = {family: matrix(group) for family, group in pages.items()}
     files: dict[str, str] = {}
+    gathered: dict[str, list[Suite]] = {}
+    pictured: list[Board] = []
     for family, group in pages.items():
+        name = names[family]
+        gathered[name], loose = suites(group)
+        # a suite is one point of view: its data sets would crowd everything else out of the pictures
+        whole = loose + [summary(suite) for suite in gathered[name]]
+        pictured += whole
         drawn = {
-            f"{names[family]}-{name}.svg": (what, text)
-            for name, (what, draw) in PICTURES.items()
-            if (text := draw(group))
+            f"{name}-{kind}.svg": (what, text)
+            for kind, (what, draw) in PICTURES.items()
+            if (text := draw(whole if draw is quality_speed.draw else loose))
         }
-        diagram = critical_difference.draw(matrices[family])
-        if diagram:
-            drawn[f"{names[family]}-critical-difference.svg"] = ("Critical-difference diagram", diagram)
-        files |= {f"plots/{name}": text for name, (_, text) in drawn.items()}
-        told = {name: what for name, (what, _) in drawn.items()}
-        files[f"{names[family]}.md"] = markdown.family_page(family, group, matrices[family], told)
-    picture = quality_speed.draw(found)
+        rest = matrix(loose) if gathered[name] else matrices[family]
+        if diagram := critical_difference.draw(rest):
+            drawn[f"{name}-critical-difference.svg"] = ("Critical-difference diagram", diagram)
+        files |= {f"plots/{picture}": text for picture, (_, text) in drawn.items()}
+        with_diagrams = []
+        for suite in gathered[name]:
+            over = f"{suite.title}, over {len(suite.places)} values of {suite.axis}"
+            diagram = critical_difference.draw(suite.matrix, over)
+            picture = f"{file_name(suite.title)}-critical-difference.svg" if diagram else ""
+            files |= {f"plots/{picture}": diagram} if diagram else {}
+            with_diagrams.append((suite, picture))
+        told = {picture: what for picture, (what, _) in drawn.items()}
+        files[f"{name}.md"] = markdown.family_page(family, group, rest, told, with_diagrams)
+    picture = quality_speed.draw(pictured)
     if picture:
         files["plots/quality-speed.svg"] = picture
     renamed = {names[family]: group for family, group in pages.items()}
     by_name = {names[family]: found for family, found in matrices.items()}
-    files["README.md"] = markdown.index_page(renamed, by_name, shelf, "quality-speed.svg" if picture else "")
+    files["README.md"] = markdown.index_page(renamed, by_name, shelf, "quality-speed.svg" if picture else "", gathered)
     return files | _decoder_pages(found) | page.build(found, shelf)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from harness import multiple
 from harness.api import registry
 from harness.api.errors import HarnessError
+from harness.boards import seeds
 from harness.boards.ranking import Standing, protocol, standings
 from harness.boards.records import Record
 from harness.boards.rows import Row, row_of
@@ -54,17 +55,18 @@ class Matrix:
 
 
 def boards(records: Sequence[Record]) -> list[Board]:
-    """One board a protocol, in an order that does not depend on that of the records."""
+    """One board a protocol and set of seeds, in an order that does not depend on that of the records."""
     ordered = sorted(records, key=_key)
-    groups: dict[tuple[str, ...], list[Record]] = {}
+    protocols: dict[tuple[str, ...], list[Record]] = {}
     for record in ordered:
         if not record.imported:
-            groups.setdefault(protocol(record), []).append(record)
+            protocols.setdefault(protocol(record, seed=False), []).append(record)
+    groups = [group for alike in protocols.values() for group in seeds.groups(alike)]
     elsewhere: dict[str, list[Record]] = {}
     for record in ordered:
         if record.imported:
             elsewhere.setdefault(record.result.task, []).append(record)
-    found = [_board(group, elsewhere.pop(group[0].result.task, [])) for group in groups.values()]
+    found = [_board(group, elsewhere.pop(group[0].result.task, [])) for group in groups]
     found += [_board([], group) for group in elsewhere.values()]
     return sorted(found, key=lambda board: (board.family, board.task, board.caption))
 
@@ -133,7 +135,10 @@ def _caption(record: Record) -> str:
     version = signature.get("task_version", "?")
     data = str(signature.get("data"))
     short = data if len(data) <= 40 else f"{data[:32]}…"
-    return f"version {version}, {signature['split']} split, {limit}, seed {signature['seed']}, data {short}"
+    seeds_run = f"seed {signature['seed']}"
+    if record.parts:
+        seeds_run = f"means over {len(record.parts)} seeds ({signature['seed']})"
+    return f"version {version}, {signature['split']} split, {limit}, {seeds_run}, data {short}"
 
 
 def _weight(board: Board) -> tuple[int, int, str]:

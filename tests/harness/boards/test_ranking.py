@@ -39,7 +39,7 @@ def test_a_record_without_a_finite_value_comes_last_and_has_no_rank(value):
 
 @pytest.mark.parametrize(("key", "value"), [("data", "generated:2"), ("limit", 5), ("seed", 1), ("task_version", 2)])
 def test_records_of_different_protocols_are_never_ranked_together(key, value):
-    pair = [record(answers(7, 3)), record(answers(7, 3), **{key: value})]
+    pair = [record(answers(7, 3)), record(answers(7, 3), model="lms/other", **{key: value})]
     with pytest.raises(UsageError, match=key):
         ranking.standings(pair)
     assert len(tables.boards(pair)) == 2
