@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,10 @@ from scipy import stats
 from harness.api import registry
 from harness.api.protocols import Preparing, Setting, SilentMeter
 from harness.api.types import Decoded, Prompt, Step, Want
+from harness.models.decoders.beam import BeamSearch
+from harness.models.decoders.ensemble import Averaging
 from harness.models.decoders.greedy import Greedy
+from harness.models.decoders.rerank import Rescoring
 from harness.models.decoders.sample import Sample
 from harness.models.lms._llama import Network
 from harness.models.lms._runtime import LlamaRuntime
@@ -146,6 +149,27 @@ def test_a_prompt_gets_the_same_tokens_alone_and_in_any_company(name: str) -> No
         made.decode(tabular(), [item], seeds=[seed], meter=METER)[0] for item, seed in zip(asked, seeds, strict=True)
     ]
     assert [item.tokens for item in alone] == [item.tokens for item in together]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_eight_prompts_in_one_batch_get_the_tokens_that_each_gets_alone(name: str) -> None:
+    if name == "decoders/exact_mode":
+        pytest.skip("an exact search over 61 tokens does not end")
+    asked = [replace(item, max_new_tokens=9) for item in prompts(8, top=61)]
+    made = wrapped(name)
+    together = made.decode(llama(), asked, seeds=list(range(8)), meter=METER)
+    alone = [made.decode(llama(), [item], seeds=[seed], meter=METER)[0] for seed, item in enumerate(asked)]
+    assert [(item.tokens, item.finished) for item in together] == [(item.tokens, item.finished) for item in alone]
+    assert len({item.tokens for item in together}) > 4
+
+
+def wrapped(name: str) -> Any:
+    """The decoder; those that load another model are given the first layers of the same network."""
+    if name == "decoders/ensemble":
+        return Averaging(Greedy(), (llama().first_layers(2),))
+    if name == "decoders/rerank":
+        return Rescoring(BeamSearch(width=4, nbest=4), llama().first_layers(2), 0.5)
+    return decoder(name, llama())
 
 
 @pytest.mark.parametrize("name", NAMES)
