@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Literal, final
 
 from harness.api.protocols import Meter, TokenModel
 from harness.api.registry import decoder
@@ -18,12 +18,15 @@ from harness.models.decoders._warping import Warping
 class PromptLookup:
     """Look up the last n tokens (longest n first) earlier in prompt and output, and draft what followed there.
 
-    No training, no second model. Where nothing is found nothing is drafted, and the step is a plain one.
-    Differs from the paper: the latest match is copied rather than the first, since topics drift.
+    No training, no second model. Where nothing is found nothing is drafted, and the step is a plain one. `match` says
+    which of several occurrences is copied: the first, as published, or the latest.
+    Differs from the paper: an occurrence close to the end is copied as far as it goes, as in HF transformers; the
+    release passes over those with fewer than `draft` tokens behind them.
     """
 
     ngram: int = 3  # longest n-gram looked up (2 in HF transformers; 3 in Spec-Bench)
     draft: int = 10  # tokens copied at most (10 in Spec-Bench)
+    match: Literal["first", "latest"] = "first"
     temperature: float = 0.0
 
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
@@ -31,7 +34,7 @@ class PromptLookup:
         return speculate(
             lm,
             prompts,
-            [Copying(self.ngram, self.draft) for _ in prompts],
+            [Copying(self.ngram, self.draft, self.match == "latest") for _ in prompts],
             seeds=seeds,
             meter=meter,
             warping=Warping(self.temperature),
@@ -42,10 +45,10 @@ class PromptLookup:
 
 @final
 class Copying(Drafter):
-    """An index from every n-gram to the place after its latest occurrence, grown as the text grows."""
+    """An index from every n-gram to the place after its first (or latest) occurrence, grown as the text grows."""
 
-    def __init__(self, ngram: int, draft: int) -> None:
-        self.ngram, self.draft = ngram, draft
+    def __init__(self, ngram: int, draft: int, latest: bool = False) -> None:
+        self.ngram, self.draft, self.latest = ngram, draft, latest
         self.after: dict[tuple[int, ...], int] = {}
         self.indexed = 0  # n-grams that end before this position are in the index
 
@@ -54,7 +57,9 @@ class Copying(Drafter):
         tree = Tree.rooted(tokens[-1])
         for end in range(self.indexed + 1, len(tokens)):
             for size in range(1, min(self.ngram, end) + 1):
-                self.after[tuple(tokens[end - size : end])] = end
+                ngram = tuple(tokens[end - size : end])
+                if self.latest or ngram not in self.after:
+                    self.after[ngram] = end
         self.indexed = max(self.indexed, len(tokens) - 1)
         for size in range(min(self.ngram, len(tokens)), 0, -1):
             place = self.after.get(tuple(tokens[-size:]))

@@ -19,7 +19,7 @@ from harness.models.decoders._verify import draw_then_match, independent, withou
 from harness.models.decoders._warping import Warping
 from harness.models.decoders.aded import Aded
 from harness.models.decoders.lookahead import Lookahead
-from harness.models.decoders.prompt_lookup import PromptLookup
+from harness.models.decoders.prompt_lookup import Copying, PromptLookup
 from harness.models.decoders.sample import Sample
 from harness.models.decoders.speculative import Bound
 from harness.models.decoders.token_recycling import TokenRecycling
@@ -202,3 +202,22 @@ def test_the_published_tree_has_80_nodes_on_levels_of_8_21_25_15_8_3() -> None:
 
 def test_a_best_tree_of_one_hit_is_a_chain() -> None:
     assert best_tree((0.5,), 4) == chain(4)
+
+
+@pytest.mark.parametrize(("match", "copied"), [("first", [3, 9, 4, 1, 2]), ("latest", [5, 6, 1, 2])])
+def test_the_first_occurrence_is_copied_as_published_and_the_latest_on_request(match: str, copied: list[int]) -> None:
+    text = [1, 2, 3, 9, 4, 1, 2, 5, 6, 1, 2]
+    tree = Copying(3, 5, match == "latest").propose(text, 9)
+    assert tree.tokens[1:] == copied
+
+
+def test_the_longest_n_gram_that_occurs_decides() -> None:
+    # 2 alone first occurs before 9, but 1 2 before 5
+    assert Copying(3, 1).propose([2, 9, 1, 2, 5, 1, 2], 9).tokens[1:] == [5]
+    assert Copying(1, 1).propose([2, 9, 1, 2, 5, 1, 2], 9).tokens[1:] == [9]
+
+
+def test_what_was_generated_is_looked_up_like_the_prompt() -> None:
+    drafter = Copying(2, 3)
+    assert drafter.propose([7, 8], 9).drafted == 0
+    assert drafter.propose([7, 8, 5, 6, 7], 9).tokens[1:] == [8, 5, 6]
