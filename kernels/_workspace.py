@@ -11,11 +11,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+NUMPY = {
+    torch.float32: np.float32,
+    torch.float64: np.float64,
+    torch.complex64: np.complex64,
+    torch.complex128: np.complex128,
+}
 
 
 def workspace(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """An uninitialised CPU tensor of float32 or float64; NaN where torch is told to fill such memory."""
+    """An uninitialised CPU tensor, real or complex but no half type; NaN where torch is told to fill such memory."""
     fresh = torch.from_numpy(np.empty(tuple(shape), NUMPY[dtype]))
     poisoned = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if poisoned and torch.are_deterministic_algorithms_enabled():

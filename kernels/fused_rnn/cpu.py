@@ -99,7 +99,7 @@ class _Run(torch.autograd.Function):
             )
         ctx.cell, ctx.count = cell, len(states)
         ctx.save_for_backward(weight, gates, extra, *states, *more)
-        output = x_BTGHD.new_empty(B, T, H, D)
+        output = workspace((B, T, H, D), dtype)
         for part in _parts(T, H * D * B):
             output[:, part] = _batch_second(states[0][1:][part]).transpose(0, 1)
         return output, torch.stack([s[-1] for s in states]).permute(0, 3, 1, 2)

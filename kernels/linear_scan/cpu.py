@@ -14,6 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from harness.kernels._dispatch import accumulator
+from harness.kernels._workspace import workspace
 
 # B batch, T time, N channels, S chunks, C steps of a chunk
 LONGEST_CHUNK = 64  # steps; a product of 64 gates below 3.9 cannot overflow float32
@@ -36,7 +37,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate_BTN: torch.Tensor, x_BTN: torch.Tensor, start_BN: torch.Tensor) -> torch.Tensor:
-        h_BTN, carry_BN = x_BTN.new_empty(x_BTN.shape), start_BN
+        h_BTN, carry_BN = workspace(x_BTN.shape, x_BTN.dtype), start_BN
         for part in _segments(x_BTN):
             carry_BN = _scan(gate_BTN[:, part], x_BTN[:, part], carry_BN, h_BTN[:, part], reverse=False)
         ctx.save_for_backward(gate_BTN, h_BTN, start_BN)
@@ -46,7 +47,7 @@ class _Scan(torch.autograd.Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_BTN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         gate_BTN, h_BTN, start_BN = ctx.saved_tensors
-        grad_gate_BTN, grad_x_BTN = torch.empty_like(h_BTN), torch.empty_like(h_BTN)
+        grad_gate_BTN, grad_x_BTN = (workspace(h_BTN.shape, h_BTN.dtype) for _ in range(2))
         carry_BN = torch.zeros_like(start_BN)
         for part in reversed(_segments(h_BTN)):
             conjugate, grad, grad_x = gate_BTN[:, part].conj(), grad_BTN[:, part], grad_x_BTN[:, part]
