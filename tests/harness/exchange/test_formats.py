@@ -9,6 +9,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,28 @@ def test_mteb_reads_what_is_written_for_it():
     module = pytest.importorskip("mteb.results.task_result")
     read = module.TaskResult.model_validate(written)
     assert read.scores["test"][0]["main_score"] == 0.7
+
+
+def similarity(**changes: Any) -> Any:
+    made = result(answers(7, 3), "c" * 16, task="embedding/stsb", **changes)
+    (found,) = made.metrics.values()
+    return replace(made, metrics={"spearman": found, "pearson": replace(found, value=0.6)})
+
+
+def test_mteb_finds_its_own_names_in_a_similarity_task():
+    written = json.loads(mteb.export([similarity()]))
+    (scores,) = written["scores"]["test"]
+    assert written["task_name"] == "STSBenchmark"
+    assert (scores["main_score"], scores["cosine_spearman"], scores["cosine_pearson"]) == (0.7, 0.7, 0.6)
+    assert (scores["spearman"], scores["languages"]) == (0.7, ["eng-Latn"])
+    module = pytest.importorskip("mteb.results.task_result")
+    assert module.TaskResult.model_validate(written).get_score() == 0.7
+
+
+def test_a_part_of_a_similarity_task_is_not_mtebs():
+    written = json.loads(mteb.export([similarity(limit=10)]))
+    assert written["task_name"] == "embedding/stsb"
+    assert "cosine_spearman" not in written["scores"]["test"][0]
 
 
 def test_a_run_without_a_value_has_no_main_score():
