@@ -1,7 +1,7 @@
 """Whether the GPU kernels compile for a GPU that is not here, and fit its shared memory.
 
 Each `kernels/<op>/gpu.py` lists under AHEAD what to compile. `python -m harness.kernels._ahead_of_time OP...` compiles
-them for sm_80 and sm_90 and prints one JSON line each, with --first the first entry of each operation for sm_90 alone;
+them for sm_80 and sm_90 and prints one JSON line each, with --first the first entry of each operation alone;
 it must run without TRITON_INTERPRET, which replaces the compiler.
 """
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     """Print one JSON line for each kernel and target."""
     first = "--first" in arguments
     for op in (argument for argument in arguments if argument != "--first"):
-        for capability in [max(SHARED_LIMIT)] if first else SHARED_LIMIT:
+        for capability in SHARED_LIMIT:
             for built in compile_for(op, capability, 1 if first else None):
                 print(json.dumps({name: getattr(built, name) for name in Compiled.__slots__}), flush=True)
 

@@ -2,17 +2,20 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.api.errors import UsageError
 from harness.kernels._contract import relative_error
-from harness.kernels._dispatch import operation
+from harness.kernels._dispatch import operation, tensors
 from harness.kernels.long_conv import _generators
 from harness.kernels.tree_attention import _masks
+from harness.kernels.vandermonde.reference import inputs
 
 MEASURED = """
 import resource, sys
@@ -75,6 +78,30 @@ def test_the_implicit_filter_equals_its_network_at_each_position(length: int) ->
         torch.from_numpy(frequency), torch.from_numpy(decay), length,
     )  # fmt: skip
     assert relative_error(got, torch.from_numpy(expected)) < 1e-12
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that any operation inside it made."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        made = function(*arguments, **(named or {}))
+        for tensor in tensors(made):
+            self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
+        return made
+
+
+def test_no_tensor_of_a_filter_or_its_convolution_is_as_large_as_every_state_of_every_step() -> None:
+    channels, states, length = 4, 64, 1 << 14
+    made = inputs({"H": channels, "N": states}, seed=0, case="complex")
+    weight, rate = (made[name].to(torch.complex64).requires_grad_() for name in ("weight_HN", "rate_HN"))
+    x = torch.randn(1, channels, length, requires_grad=True)
+    with Largest() as largest:
+        filter_HL = operation("vandermonde")(weight, rate, length)
+        answer, _ = operation("long_conv")(x, filter_HL)
+        torch.autograd.grad(answer.sum(), (x, weight, rate))
+    assert largest.bytes < channels * states * length * 8 / 8, f"{largest.bytes >> 10} KiB"
 
 
 @pytest.mark.slow
