@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
 from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, Response
-from harness.tasks.summarization import _gist
+from harness.api.types import DataFile, Dataset
+from harness.tasks.summarization._corpus import Corpus, Row, SummaryTask
 
 DATA = Dataset(
     name="bbc_news",
@@ -38,7 +38,7 @@ MAX_NEW_TOKENS = 400  # references have 175 words on average, 144 in the median
     licence="not stated; the article text belongs to the BBC",
     differs="The paper has the articles; the summaries are a later data set's, split at random, doubles kept apart.",
 )
-class BbcNews:
+class BbcNews(SummaryTask):
     """Summarise a lower-cased article: 445 for testing, 445 for validation, 1,335 to learn from.
 
     62 articles are in two of the splits as distributed. The test set keeps all of its rows; validation leaves out what
@@ -54,35 +54,15 @@ class BbcNews:
     Differs from the paper: as said on the card.
     """
 
-    @property
-    def door(self) -> str:
-        """Generation."""
-        return "generate"
+    corpus: ClassVar[Corpus] = Corpus(DATA, "document", "summary", INSTRUCTION, MAX_NEW_TOKENS)
 
-    @property
-    def metrics(self) -> tuple[Any, ...]:
-        """ROUGE-1 first."""
-        return _gist.METRICS
-
-    def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
-        """The texts in the official order; the seed plays no part."""
-        _check(split)
+    def rows(self, split: str, sources: Sources) -> Iterator[Row]:
+        """Articles that no split before this one holds."""
         before = [name for name in ORDER if ORDER.index(name) < ORDER.index(split)]
         kept_back = {str(row["document"]) for name in before for row in sources.rows(DATA, name)}
-        rows = (row for row in sources.rows(DATA, split) if str(row["document"]) not in kept_back)
-        texts = ((str(row["document"]), _gist.texts(row, "summary", f"bbc_news {split}")) for row in rows)
-        yield from _gist.examples(texts, split, INSTRUCTION, MAX_NEW_TOKENS)
+        return (row for row in sources.rows(DATA, split) if str(row["document"]) not in kept_back)
 
     def data_digest(self, split: str, sources: Sources) -> str:
         """Digests of the file, and of those whose articles are left out of it."""
-        _check(split)
+        self._check(split)
         return "+".join(sources.digest(DATA, name) for name in ORDER[: ORDER.index(split) + 1])
-
-    def oracle(self, example: Example) -> tuple[Response, ...]:
-        """A reference."""
-        return _gist.oracle(example)
-
-
-def _check(split: str) -> None:
-    if split not in DATA.files:
-        raise _gist.no_split("summarization/bbc_news", split, DATA.files)

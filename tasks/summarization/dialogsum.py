@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.api.errors import DataError
-from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, HubData, Response
+from harness.api.types import DataFile, Dataset, HubData
 from harness.tasks.summarization import _gist
+from harness.tasks.summarization._corpus import Corpus, Row, SummaryTask
 
 DATA = Dataset(
     name="dialogsum",
@@ -38,7 +38,7 @@ MAX_NEW_TOKENS = 128  # references have 19 words on average, 84 at most
     licence="CC BY-NC-SA 4.0",
     differs="The best of three references counts, where the paper averages over them; ROUGE by rouge-score.",
 )
-class Dialogsum:
+class Dialogsum(SummaryTask):
     """Summarise a dialogue: 12,460 to learn from, 500 for validation, 500 with three references for testing.
 
     The hub writes a row for each reference of the test set; rows of one dialogue become one example here.
@@ -47,36 +47,11 @@ class Dialogsum:
     Differs from the paper: the best reference counts, not their mean; ROUGE by rouge-score, not py-rouge.
     """
 
-    @property
-    def door(self) -> str:
-        """Generation."""
-        return "generate"
+    corpus: ClassVar[Corpus] = Corpus(DATA, "dialogue", "summary1", INSTRUCTION, MAX_NEW_TOKENS)
 
-    @property
-    def metrics(self) -> tuple[Any, ...]:
-        """ROUGE-1 first."""
-        return _gist.METRICS
-
-    def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
-        """The texts in the official order; the seed plays no part."""
-        _check(split)
-        rows = sources.rows(DATA, split)
-        texts = _with_references(rows, split)
-        yield from _gist.examples(texts, split, INSTRUCTION, MAX_NEW_TOKENS)
-
-    def data_digest(self, split: str, sources: Sources) -> str:
-        """Digest of the file."""
-        _check(split)
-        return sources.digest(DATA, split)
-
-    def oracle(self, example: Example) -> tuple[Response, ...]:
-        """A reference."""
-        return _gist.oracle(example)
-
-
-def _check(split: str) -> None:
-    if split not in DATA.files:
-        raise _gist.no_split("summarization/dialogsum", split, DATA.files)
+    def pairs(self, rows: Iterable[Row], split: str) -> Iterator[tuple[str, list[str]]]:
+        """Each dialogue with all its references."""
+        return _with_references(rows, split)
 
 
 def _with_references(rows: Iterable[Mapping[str, Any]], split: str) -> Iterator[tuple[str, list[str]]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
-from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, HubData, Response
-from harness.tasks.summarization import _gist
+from harness.api.types import DataFile, Dataset, HubData
+from harness.tasks.summarization._corpus import Corpus, SummaryTask
 
 DATA = Dataset(
     name="opinosis",
@@ -36,7 +34,7 @@ MAX_NEW_TOKENS = 80  # references have 17 words on average, 62 at most
     licence="Apache-2.0 (of the repository)",
     differs="The best of about five references counts; the paper averages over them with jackknifing and recall.",
 )
-class Opinosis:
+class Opinosis(SummaryTask):
     """Summarise about 100 review sentences on a topic, one a line; 51 topics, all for testing.
 
     The hub's rows hold the sentences of a topic as one text, which stays as it is.
@@ -45,36 +43,4 @@ class Opinosis:
     Differs from the paper: F-measure of the best reference, where the paper reports recall with jackknifing.
     """
 
-    @property
-    def door(self) -> str:
-        """Generation."""
-        return "generate"
-
-    @property
-    def metrics(self) -> tuple[Any, ...]:
-        """ROUGE-1 first."""
-        return _gist.METRICS
-
-    def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
-        """The texts in the official order; the seed plays no part."""
-        _check(split)
-        rows = sources.rows(DATA, split)
-        texts = (
-            ("\n".join(_gist.texts(row, "sentences", "opinosis")), _gist.texts(row, "summaries", "opinosis"))
-            for row in rows
-        )
-        yield from _gist.examples(texts, split, INSTRUCTION, MAX_NEW_TOKENS)
-
-    def data_digest(self, split: str, sources: Sources) -> str:
-        """Digest of the file."""
-        _check(split)
-        return sources.digest(DATA, split)
-
-    def oracle(self, example: Example) -> tuple[Response, ...]:
-        """A reference."""
-        return _gist.oracle(example)
-
-
-def _check(split: str) -> None:
-    if split not in DATA.files:
-        raise _gist.no_split("summarization/opinosis", split, DATA.files)
+    corpus: ClassVar[Corpus] = Corpus(DATA, "sentences", "summaries", INSTRUCTION, MAX_NEW_TOKENS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
-from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, HubData, Response
-from harness.tasks.summarization import _gist
+from harness.api.types import DataFile, Dataset, HubData
+from harness.tasks.summarization._corpus import Corpus, SummaryTask
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
 DATA = Dataset(
@@ -34,40 +32,11 @@ MAX_NEW_TOKENS = 100  # references have 20 words on average, 58 at most
     licence="CC BY-NC-ND 4.0",
     differs="ROUGE by rouge-score with stems; the paper used py-rouge.",
 )
-class Samsum:
+class Samsum(SummaryTask):
     """Summarise a chat: 818 for validation, 819 for testing; the 14,732 to learn from are on the hub alone.
 
     Gliwa et al. 2019.
     Differs from the paper: ROUGE by rouge-score with stems, where the paper used py-rouge.
     """
 
-    @property
-    def door(self) -> str:
-        """Generation."""
-        return "generate"
-
-    @property
-    def metrics(self) -> tuple[Any, ...]:
-        """ROUGE-1 first."""
-        return _gist.METRICS
-
-    def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
-        """The texts in the official order; the seed plays no part."""
-        _check(split)
-        rows = sources.rows(DATA, split)
-        texts = ((str(row["dialogue"]), _gist.texts(row, "summary", f"samsum {split}")) for row in rows)
-        yield from _gist.examples(texts, split, INSTRUCTION, MAX_NEW_TOKENS)
-
-    def data_digest(self, split: str, sources: Sources) -> str:
-        """Digest of the file."""
-        _check(split)
-        return sources.digest(DATA, split)
-
-    def oracle(self, example: Example) -> tuple[Response, ...]:
-        """A reference."""
-        return _gist.oracle(example)
-
-
-def _check(split: str) -> None:
-    if split not in SPLITS:
-        raise _gist.no_split("summarization/samsum", split, SPLITS)
+    corpus: ClassVar[Corpus] = Corpus(DATA, "dialogue", "summary", INSTRUCTION, MAX_NEW_TOKENS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
-from harness.api.protocols import Sources
 from harness.api.registry import task
-from harness.api.types import DataFile, Dataset, Example, HubData, Response
-from harness.tasks.summarization import _gist
+from harness.api.types import DataFile, Dataset, HubData
+from harness.tasks.summarization._corpus import Corpus, SummaryTask
 
 DATA = Dataset(
     name="scitldr",
@@ -36,7 +34,7 @@ MAX_NEW_TOKENS = 80  # references have 21 words on average, 68 at most
     licence="Apache-2.0",
     differs="none",
 )
-class Scitldr:
+class Scitldr(SummaryTask):
     """Summarise an abstract, one sentence a line: 1,992 to learn from, 619 for validation, 618 for testing.
 
     Several references each; the best one counts, as in the paper. An author's TLDR comes first.
@@ -45,36 +43,4 @@ class Scitldr:
     Differs from the paper: none.
     """
 
-    @property
-    def door(self) -> str:
-        """Generation."""
-        return "generate"
-
-    @property
-    def metrics(self) -> tuple[Any, ...]:
-        """ROUGE-1 first."""
-        return _gist.METRICS
-
-    def examples(self, split: str, seed: int, sources: Sources) -> Iterator[Example]:
-        """The texts in the official order; the seed plays no part."""
-        _check(split)
-        rows = sources.rows(DATA, split)
-        texts = (
-            ("\n".join(_gist.texts(row, "source", f"scitldr {split}")), _gist.texts(row, "target", f"scitldr {split}"))
-            for row in rows
-        )
-        yield from _gist.examples(texts, split, INSTRUCTION, MAX_NEW_TOKENS)
-
-    def data_digest(self, split: str, sources: Sources) -> str:
-        """Digest of the file."""
-        _check(split)
-        return sources.digest(DATA, split)
-
-    def oracle(self, example: Example) -> tuple[Response, ...]:
-        """A reference."""
-        return _gist.oracle(example)
-
-
-def _check(split: str) -> None:
-    if split not in DATA.files:
-        raise _gist.no_split("summarization/scitldr", split, DATA.files)
+    corpus: ClassVar[Corpus] = Corpus(DATA, "source", "target", INSTRUCTION, MAX_NEW_TOKENS)
