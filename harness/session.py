@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import devices, timing
 from harness.api.protocols import Sources
 from harness.planning import Cell
 
@@ -68,3 +69,6 @@ class Shelf:
         if self.loaded is not None:
             self.key, self.loaded, self.warm = None, None, set()
             gc.collect()
+            # the cell that takes it down is not charged for it
+            devices.return_freed()
+            timing.reset_peak_resident()

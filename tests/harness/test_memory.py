@@ -31,6 +31,35 @@ for size in (20_000, 200_000):
 """
 
 
+HEAVY = f"""
+import sys
+from pathlib import Path
+sys.path.append({str(Path(__file__).parent)!r})
+import numpy as np
+from arena import ScoreTask, Scorer, pairing, session
+from harness.runner import run_pairing
+from harness.session import Shelf
+
+class Large(Scorer):
+    def load(self, setting):
+        found = Large(weights=self.weights)
+        object.__setattr__(found, "held", np.ones(1 << 24))  # 128 MiB
+        return found
+
+shelf = Shelf()
+for number, model in enumerate((Large(weights="large"), Scorer(weights="small"))):
+    run = run_pairing(pairing(ScoreTask(), model), session(Path(sys.argv[1]) / str(number)), shelf)
+    print(run.result.timings["peak_resident_bytes"])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux starts a peak anew")
+def test_the_memory_of_a_cell_does_not_include_the_model_of_the_one_before_it(tmp_path):
+    done = subprocess.run([sys.executable, "-c", HEAVY, str(tmp_path)], capture_output=True, text=True, check=True)
+    large, small = map(int, done.stdout.split())
+    assert large - small > 100 << 20
+
+
 @pytest.mark.slow
 def test_two_hundred_thousand_examples_take_no_more_than_four_hundred_bytes_each(tmp_path):
     done = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], capture_output=True, text=True, check=True)
