@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
-from harness.api.protocols import Meter, Setting
 from harness.api.registry import model
-from harness.api.types import Budget
-from harness.models.series._cases import Cases, Scorer, SeriesLearner, aeon_version, library
-from harness.models.series._ridge import ridge
+from harness.models.series._convolutions import ConvolutionLearner
 
 
 @model(
@@ -18,7 +15,7 @@ from harness.models.series._ridge import ridge
     learns=True,
     differs="series of unequal length are stretched to the longest training length; at most `kernels` kernels",
 )
-class Rocket(SeriesLearner):
+class Rocket(ConvolutionLearner):
     """Maximum and share of positive values of each of `kernels` random convolutions (aeon), then a ridge classifier.
 
     Its strength is chosen by leave-one-out on the training cases, among ten values from 1e-3 to 1e3.
@@ -27,18 +24,6 @@ class Rocket(SeriesLearner):
     Differs from the paper: series of unequal length are stretched to the longest training length.
     """
 
-    kernels: int = 10_000  # the paper's
-
-    def __post_init__(self) -> None:
-        """Refuse a transform without kernels."""
-        if self.kernels < 84:
-            raise ValueError(f"kernels={self.kernels}; give 84 or more.")
-
-    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
-        """Version of this file and of aeon."""
-        return {"version": "1", "aeon": aeon_version()}
-
-    def fitted(self, cases: Cases, *, seed: int, budget: Budget, setting: Setting, meter: Meter) -> Scorer:
-        """Draw kernels by seed, and fit the classifier."""
-        module = library("aeon.transformations.collection.convolution_based")
-        return ridge(cases, module.Rocket(n_kernels=self.kernels, random_state=seed))
+    def transform(self, module: Any, seed: int) -> Any:
+        """Aeon's."""
+        return module.Rocket(n_kernels=self.kernels, random_state=seed)

@@ -120,10 +120,21 @@ class TransferTask(ABC):
         return Example(identifier, (Label(as_bytes(texts), classes, VOCABULARY),), int(label))
 
 
-def check_fold(fold: int) -> None:
-    """ValueError unless it is one of the ten."""
-    if not 0 <= fold < FOLDS:
-        raise ValueError(f"fold={fold} is not one of the folds 0 to {FOLDS - 1}.")
+@dataclass(frozen=True, kw_only=True)
+class FoldedTask(TransferTask):
+    """Abstract: a set without an official test, of which one fold in ten is tested."""
+
+    fold: int = 0  # of ten; the one that is tested
+
+    def __post_init__(self) -> None:
+        """Refuse other folds."""
+        if not 0 <= self.fold < FOLDS:
+            raise ValueError(f"fold={self.fold} is not one of the folds 0 to {FOLDS - 1}.")
+
+    @property
+    def tested_fold(self) -> int:
+        """Parameter."""
+        return self.fold
 
 
 def as_bytes(texts: Sequence[str]) -> NDArray[np.int64]:

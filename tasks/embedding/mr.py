@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.api.registry import task
-from harness.tasks.embedding._sentences import Stored, TransferTask, check_fold
+from harness.tasks.embedding._sentences import FoldedTask, Stored
 
 STORED = Stored(
     name="mr",
@@ -21,7 +21,7 @@ STORED = Stored(
     differs="one fold of ten a run, drawn by digest; the paper averages ten, with an inner cross-validation",
     chance=0.5,
 )
-class MovieReviews(TransferTask):
+class MovieReviews(FoldedTask):
     """MR: 10,662 sentences of film reviews, favourable or not.
 
     The set has no official test: fold `fold` of ten is tested, a tenth of the rest validates.
@@ -31,17 +31,6 @@ class MovieReviews(TransferTask):
     Differs from the paper: one fold of ten a run, drawn by digest; the paper averages ten folds, with an
     inner cross-validation.
     """
-
-    fold: int = 0  # of ten; the one that is tested
-
-    def __post_init__(self) -> None:
-        """Refuse other folds."""
-        check_fold(self.fold)
-
-    @property
-    def tested_fold(self) -> int:
-        """Parameter."""
-        return self.fold
 
     @property
     def stored(self) -> Stored:
