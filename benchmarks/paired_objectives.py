@@ -1,6 +1,6 @@
 """What do the mask and the objective alone change? A paired encoder and decoder, and each continued as the other.
 
-    python benchmarks/paired_objectives.py [--seeds 3] [--steps 300] [--more 75]
+    python benchmarks/paired_objectives.py [--seeds 0,1,2] [--steps 300] [--more 75]
 
 One ModernBERT-like shape (`sequence/ettin`) is trained on the Penn Treebank from one start on the same batches: as an
 encoder, which names 30 % of hidden words, and as a decoder, which names the next word. Then `more` steps go on
@@ -61,7 +61,7 @@ class Text:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--more", type=int, default=75, help="steps that go on under the same or the other objective")
     parser.add_argument("--words", type=int, default=2_000)
@@ -72,7 +72,7 @@ def main() -> None:
     text, questions = newspaper(setting, asked.words), trec(setting)
     shape = Shape(asked.width, asked.depth, text.words.size + 1, text.words.size + 1, per_position=True, tied=True)
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for seed in range(asked.seeds):
+    for seed in map(int, asked.seeds.split(",")):
         for name, row in one_seed(seed, shape, text, questions, asked, setting).items():
             print(
                 f"seed {seed} | {name:<22} | {' | '.join(f'{key} {value:.4f}' for key, value in row.items())}",

@@ -1,6 +1,6 @@
 """Does correcting an LSTM's state while it reads lower its error signal, and what does that do to its perplexity?
 
-    python benchmarks/recoding.py [--seeds 3] [--tokens 400000] [--documents 24] [--words 1000]
+    python benchmarks/recoding.py [--seeds 0,1,2] [--tokens 400000] [--documents 24] [--words 1000]
 
 On the Penn Treebank: a language model with one decoder and one with an anchored ensemble are fitted a seed, then every
 signal corrects the same weights at several step sizes, and step sizes are learned and predicted. A row says at which
@@ -57,7 +57,7 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--tokens", type=int, default=400_000, help="words that each language model is trained on")
     parser.add_argument("--documents", type=int, default=24, help="test documents of 20 lines")
     parser.add_argument("--words", type=int, default=1_000, help="words the network knows; the others share a symbol")
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--stride-steps", type=int, default=40)
     asked = parser.parse_args()
     rows = defaultdict(list)
-    for seed in range(asked.seeds):
+    for seed in map(int, asked.seeds.split(",")):
         for row in one_seed(seed, asked):
             falls = wilson(*row.falls)
             print(
