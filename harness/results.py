@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -315,7 +315,7 @@ def _samples(stored: Any, examples: int, origin: str) -> Samples | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise DataError(f"{origin}: its samples are incomplete: {problem}.") from problem
-    lengths: Sequence[int] = [len(rows) for rows in (*statistics.values(), *found.tags.values())]
+    lengths = [*map(len, statistics.values()), *map(len, found.tags.values())]
     if any(length != examples for length in [*lengths, len(found.clusters) or examples, len(found.ids) or examples]):
         raise DataError(f"{origin}: its samples do not have one row for each of its {examples} examples.")
     return found
