@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from harness.api.errors import UsageError
 from harness.api.metrics import Array, MeanMetric, TotalsMetric
 from harness.api.protocols import Meter, Setting
 from harness.api.types import Budget, Example, Generate, Generated, Request, Response, Score, Scored
+from harness.journal import RESULT
 from harness.pairing import Pairing, metrics_of
 from harness.planning import Cell
+from harness.results import without_measured
 from harness.session import Session
 
 
@@ -193,3 +196,13 @@ def pairing(task: Any = None, model: Any = None, decoder: Any = None, learns: bo
 def session(out: Path, **changes: Any) -> Session:
     """A session without warm-up, so that every call of the model counts."""
     return Session(**{"sources": None, "out": out, "warm_up": False, "batch_tokens": 60} | changes)
+
+
+def stored(finished: Any) -> str:
+    """The part of result.json that must not change, as text."""
+    return json.dumps(without_measured(json.loads((finished.folder / RESULT).read_text())))
+
+
+def asked_of(log: Path) -> list[str]:
+    """What a model that keeps a log was asked."""
+    return log.read_text().splitlines() if log.exists() else []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from harness.api import registry
 from harness.api.errors import DataError, UsageError
@@ -109,3 +110,11 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "test.tsv").write_text("split\tgenre\tscore\tsentence1\ntest\tx\t1\ta\n")
     with pytest.raises(DataError, match="sentence2"):
         pairs("stsb", DataSources(None, own={"stsb": tmp_path}, online=False))
+
+
+@pytest.mark.parametrize("step", [0.0, 1.0])
+def test_the_correlation_of_ranks_is_scipys_with_and_without_ties(step):
+    pairs = np.random.default_rng(0).normal(size=(60, 2))
+    pairs = np.round(pairs / step) if step else pairs
+    metric = MeanSpearman(("one",))
+    assert metric.reduce(np.column_stack([np.zeros(60), pairs])) == pytest.approx(spearmanr(*pairs.T).statistic)
