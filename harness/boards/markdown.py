@@ -14,17 +14,20 @@ from harness.terminal import plain
 
 HEADERS = (
     "rank", "model", "metric", "value", "95% interval", "same as", "n", "seeds", "failed", "tokens/s", "examples/s",
-    "p50 s", "p99 s", "memory", "parameters", "state", "joules", "device", "budget", "as greedy", "date", "signature",
+    "p50 s", "p99 s", "memory", "parameters", "state", "joules", "device", "budget", "as greedy", "beside full weights",
+    "date", "signature",
 )  # fmt: skip
 SHORT = ("rank", "model", "metric", "value", "95% interval", "same as", "n", "seeds", "examples/s", "memory", "device")
-RIGHT = frozenset(HEADERS) - {"model", "metric", "95% interval", "same as", "device", "budget", "date", "signature"}
+RIGHT = frozenset(HEADERS) - {
+    "model", "metric", "95% interval", "same as", "device", "budget", "beside full weights", "date", "signature",
+}  # fmt: skip
 LEGEND = (
     "Rows that share a letter under *same as* cannot be told apart by a paired bootstrap on the same examples "
     "(Holm over all pairs, 5%); *rank* is one more than the number of rows that are surely better. Speeds count only "
     "beside rows of the same device; † marks those taken while other work ran on the machine, so that they are a "
-    "lower bound. *as greedy* is how many of a decoder's answers equal greedy decoding's. A row of several "
-    "*seeds* is their mean (sd: their standard deviation); its interval and letters hold what seeds change. An empty "
-    "cell is not known."
+    "lower bound. *as greedy* is how many of a decoder's answers equal greedy decoding's; *beside full weights* is "
+    "what rounding a model's weights adds to the value, with its paired interval. A row of several *seeds* is their "
+    "mean (sd: their standard deviation); its interval and letters hold what seeds change. An empty cell is not known."
 )
 TAME = re.compile(r"[\w ,.%+-]*(?<!www)")  # text in which nothing needs to be looked at twice
 GENERATED = "<!-- written by `harness publish` from leaderboards/records; a change by hand fails the tests -->"

@@ -88,7 +88,7 @@ def separated(ranked: Sequence[Record], level: float = LEVEL, draws: int = DRAWS
     added to the bootstrap's, with Welch and Satterthwaite's degrees of freedom.
     """
     kept, runs, groups = _aligned(ranked)
-    metric = _metric(ranked, kept)
+    metric = metric_of(ranked, kept)
     if metric is None or len(kept) < 2 or len(runs[0]) < 2:
         return []
     values_KR = resample(metric, runs, groups, draws=draws)
@@ -114,7 +114,7 @@ def wins(first: Record, second: Record) -> tuple[int, int, int] | None:
     Only for metrics that are the mean of one number an example.
     """
     kept, runs, _ = _aligned([first, second])
-    if len(kept) < 2 or not isinstance(_metric([first, second], kept), MeanMetric):
+    if len(kept) < 2 or not isinstance(metric_of([first, second], kept), MeanMetric):
         return None
     found = first.result.metrics[first.result.headline]
     gain_N = (runs[0] - runs[1])[:, 0] * (1.0 if found.higher_is_better else -1.0)
@@ -205,7 +205,7 @@ def _aligned(ranked: Sequence[Record]) -> tuple[list[int], list[Array], NDArray[
     return [row for row, _ in chosen], np.split(rows, len(wide), axis=1), groups
 
 
-def _metric(ranked: Sequence[Record], kept: Sequence[int]) -> Metric | None:
+def metric_of(ranked: Sequence[Record], kept: Sequence[int]) -> Metric | None:
     """What reduces the headline's statistics: a plain mean where that is what they hold, else the task's own metric.
 
     None for a result from elsewhere, whose task is not registered here.

@@ -14,6 +14,7 @@ from harness.api.errors import HarnessError
 from harness.boards.ranking import Standing
 from harness.boards.records import Record, busy, device_class
 from harness.boards.seeds import values
+from harness.boards.variants import beside_full_weights
 from harness.results import RunResult
 
 # the greedy decoder that another decoder's answers are compared with
@@ -54,6 +55,7 @@ class Row:
     superseded_by: str
     seeds: int = 1  # runs that the row is a mean over
     spread: float | None = None  # standard deviation of their values
+    full: str = ""  # a weights variant beside full weights
 
     @property
     def name(self) -> str:
@@ -99,6 +101,7 @@ def row_of(standing: Standing, peers: Sequence[Record]) -> Row:
         superseded_by=record.superseded_by,
         seeds=max(1, len(record.parts)),
         spread=_number(stdev(values(record))) if record.parts else None,
+        full=beside_full_weights(record, peers),
     )
 
 
@@ -138,6 +141,7 @@ def shown(row: Row) -> dict[str, str]:
         "device": row.device,
         "budget": row.budget,
         "as greedy": row.exact,
+        "beside full weights": row.full,
         "date": row.date,
         "signature": row.digest,
     }
