@@ -78,6 +78,22 @@ def whole(network: Any, tokens: list[int]) -> torch.Tensor:
     return network(input_ids=torch.tensor([tokens])).logits[0]
 
 
+def test_float64_weights_are_computed_in_float64_throughout() -> None:
+    network, single = build("llama3 angles")
+    state = network.state_dict()
+    double = LlamaRuntime(Network(single.network.shape, lambda key: state[key].double()), 256, [1])
+    answers = [lm.step(lm.start(1, 20), [TOKENS], Want("all")).logits[0] for lm in (single, double)]
+    assert answers[1].dtype == torch.float64
+    # a detour through float32 anywhere would leave steps and one prefill 1e-7 apart
+    state, steps = double.start(1, 20), []
+    for token in TOKENS:
+        step = double.step(state, [[token]])
+        state = step.state
+        steps.append(step.logits[0, 0])
+    assert torch.allclose(torch.stack(steps), answers[1], rtol=0, atol=1e-12)
+    assert torch.allclose(answers[0].double(), answers[1], rtol=0, atol=1e-4)
+
+
 def all_logits(lm: LlamaRuntime, tokens: list[int]) -> torch.Tensor:
     return lm.step(lm.start(1, len(tokens)), [tokens], Want("all")).logits[0]
 
