@@ -83,7 +83,8 @@ class Recycling(Drafter):
     def __init__(self, matrix_VK: NDArray[np.int32], shape: RankTree, reads_prompt: bool) -> None:
         self.matrix_VK, self.shape, self.reads_prompt = matrix_VK, shape, reads_prompt
         # along the accepted path: how often a token had candidates, and which of them came next
-        self.notes = {"ranked": 0.0} | {f"rank{rank}": 0.0 for rank in range(CANDIDATES)}
+        self.ranks = {"ranked": 0.0} | {f"rank{rank}": 0.0 for rank in range(CANDIDATES)}
+        self.notes = self.ranks
 
     def propose(self, tokens: Sequence[int], depth: int) -> Tree:
         """Fill the static tree from the matrix; a branch ends where the matrix knows nothing."""
@@ -113,9 +114,9 @@ class Recycling(Drafter):
         for token, following in pairwise(said):
             row = self.matrix_VK[token].tolist()
             if row[0] >= 0:
-                self.notes["ranked"] += 1
+                self.ranks["ranked"] += 1
                 if following in row:
-                    self.notes[f"rank{row.index(following)}"] += 1
+                    self.ranks[f"rank{row.index(following)}"] += 1
         self._update(tree.tokens, logits_NV)
 
     def _update(self, tokens: Sequence[int], logits_NV: Tensor) -> None:
