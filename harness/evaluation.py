@@ -372,11 +372,23 @@ def _entry(slot: _Slot, statistics: Mapping[str, Any]) -> Entry:
             "latency": sum(slot.waits.values()),
             "first_token": slot.first_token,
             "tokens": sum(_tokens(answer) for answer in slot.given),
-            "spent": slot.spent,
+            "spent": _spent(slot),
         },
         asked=signatures.asked(slot.example),
         failed=slot.failed,
     )
+
+
+def _spent(slot: _Slot) -> dict[str, float] | None:
+    """What the example took, and what its decoding made of it, whatever the task measures; None in company."""
+    answers = [answer for answer in slot.given if isinstance(answer, Generated)]
+    if not slot.spent or not answers:
+        return slot.spent
+    return slot.spent | {
+        "steps": float(sum(len(answer.accepted) for answer in answers)),
+        "emitted": float(sum(sum(answer.accepted) for answer in answers)),
+        "verified": float(sum(answer.drafted for answer in answers)),
+    }
 
 
 def _added(before: dict[str, float] | None, spent: Mapping[str, float]) -> dict[str, float] | None:

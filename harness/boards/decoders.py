@@ -117,9 +117,14 @@ def categories(record: Record) -> tuple[str, ...]:
 
 
 def metric(record: Record, name: str) -> float:
-    """A metric's value, or NaN."""
+    """A metric's value; of a task that does not have it, what its run's own counts give; else NaN."""
     found = record.result.metrics.get(name)
-    return found.value if found else nan
+    if found:
+        return found.value
+    spent = timing.from_columns(record.result.timings)
+    steps = sum(spent.get("steps", ()))
+    counted = {ACCEPTED: "emitted", NODES: "verified", DRAFTS: "draft_calls"}.get(name)
+    return sum(spent.get(counted, ())) / steps if counted and steps else nan
 
 
 def _took_turns(record: Record, greedy: Record) -> bool:
@@ -147,7 +152,9 @@ def _line(contest: Contest, row: Row, record: Record) -> dict[str, str]:
     return {
         "decoder": row.decoder.removeprefix("decoders/"),
         "quality": "" if row.metric == ACCEPTED else f"{shown(row)['value']} {row.metric}",
-        "tokens/call": f"{accepted.value:.3f} [{accepted.low:.3f}, {accepted.high:.3f}]" if accepted else "",
+        "tokens/call": f"{accepted.value:.3f} [{accepted.low:.3f}, {accepted.high:.3f}]"
+        if accepted
+        else _told(metric(record, ACCEPTED)),
         "MBSU": _told(metric(record, BOUND)),
         "nodes/call": _told(metric(record, NODES)),
         "drafts/call": _told(metric(record, DRAFTS)),

@@ -83,3 +83,14 @@ def test_a_model_with_one_decoder_has_no_page_and_unpaired_ones_no_plot() -> Non
     assert not any(name.startswith("decoders/") for name in site.build(Shelf((SLOW,))))
     loose = decoders.contests(boards([SLOW, run("decoders/x", [1.0] * 4, "c9")]))
     assert drafting.draw("lms/a", loose["lms/a"]) == ""
+
+
+def test_a_task_that_does_not_measure_drafting_is_read_from_the_runs_own_counts() -> None:
+    made = run("decoders/x", [1.0] * 4)
+    spent = [{"seconds": 1.0, "prefill": 0.5, "steps": 10.0, "emitted": 15.0, "verified": 40.0}] * 4
+    timings = {**made.result.timings, "by_example": to_columns(spent)}
+    bare = {name: found for name, found in made.result.metrics.items() if name != "verified_nodes"}
+    counted = replace(made, result=replace(made.result, timings=timings, metrics=bare))
+    assert decoders.metric(counted, "verified_nodes") == 4.0
+    assert decoders.metric(counted, "mean_accepted_tokens") == 1.5
+    assert np.isnan(decoders.metric(counted, "mbsu"))
