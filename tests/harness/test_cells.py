@@ -179,6 +179,8 @@ def test_what_each_example_took_alone_is_kept_with_the_result(tmp_path, monkeypa
     (first, *_) = TakingTurns(monkeypatch).run(tmp_path)
     spent = timing.from_columns(first.finished.result.timings)
     assert spent["draft_calls"] == [2.0, 2.0, 2.0]
+    # the talker says nothing of its steps
+    assert spent["steps"] == spent["emitted"] == [0.0, 0.0, 0.0]
     assert all(seconds >= decode > 0 for seconds, decode in zip(spent["seconds"], spent["decode"], strict=True))
     assert sum(spent["seconds"]) == pytest.approx(first.finished.result.timings["model_seconds"], rel=1e-3)
 
