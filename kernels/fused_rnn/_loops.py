@@ -7,8 +7,8 @@ once. A logistic gate is stored as half its pre-activation, since s(2x) = (1 + t
 
 Each cell is a pair over contiguous float32 or float64 arrays:
 
-    forward(gates, extra, weight [H, P*D, D], states [S][T + 1, H, D, B], more) -> None
-    backward(gates, extra, weight [H, D, P*D], states, more, dh, carry) -> gradient of the gates, of extra
+    forward(Block(gates, extra, weight [H, P*D, D], states [S][T + 1, H, D, B], more)) -> None
+    backward(Block(gates, extra, weight [H, D, P*D], states, more), dh, carry) -> gradient of the gates, of extra
 
 `gates` [T, H, P, D, B] hold input plus bias in the order ORDER, times SCALE, and become the gates' values; `extra`
 [T, H, D, B] is GRU's candidate input; `more` [KEPT][T, H, D, B] is what the backward pass needs besides. T is a block
@@ -19,7 +19,7 @@ states' gradients `carry` [S][H, D, B] are updated in place on the way from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,11 +29,20 @@ from torch.nn import functional
 # T time, H heads, B batch, D width of a head, P gates of a recurrent product, S states
 Array = NDArray[Any]
 Tensors = Sequence[torch.Tensor]
-Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Tensors, Tensors], None]
-Backward = Callable[
-    [torch.Tensor, torch.Tensor, torch.Tensor, Tensors, Tensors, torch.Tensor, Tensors],
-    tuple[torch.Tensor, torch.Tensor | None],
-]
+
+
+class Block(NamedTuple):
+    """What both directions of a cell work on: a block of steps, as the docstring above lays it out."""
+
+    gates: torch.Tensor
+    extra: torch.Tensor
+    weight: torch.Tensor
+    states: Tensors
+    more: Tensors
+
+
+Forward = Callable[[Block], None]
+Backward = Callable[[Block, torch.Tensor, Tensors], tuple[torch.Tensor, torch.Tensor | None]]
 
 # place among the gates here -> gate of the reference's recurrent product
 ORDER: Mapping[str, tuple[int, ...]] = {"elman": (0,), "lstm": (2, 0, 1, 3), "gru": (0, 1, 2), "slstm": (0, 1, 2, 3)}
@@ -46,26 +55,18 @@ SCALE: Mapping[str, tuple[float, ...]] = {
 }
 
 
-def elman_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors
-) -> None:
+def elman_forward(block: Block) -> None:
     """Elman: h' = tanh(x + R h)."""
+    gates, _, weight, states, _ = block
     before, flat, rows, hs = states[0].unbind(), _flat(gates), _steps(gates), _steps(states[0].unsqueeze(2))
     for t, pre in enumerate(flat):
         pre.baddbmm_(weight, before[t])
         np.tanh(rows[t], out=hs[t + 1])
 
 
-def elman_backward(
-    gates: torch.Tensor,
-    extra: torch.Tensor,
-    weight: torch.Tensor,
-    states: Tensors,
-    more: Tensors,
-    dh: torch.Tensor,
-    carry: Tensors,
-) -> tuple[torch.Tensor, None]:
+def elman_backward(block: Block, dh: torch.Tensor, carry: Tensors) -> tuple[torch.Tensor, None]:
     """The gradient passes through one factor, 1 - h'^2."""
+    _, _, weight, states, _ = block
     factor = (1 - states[0][1:].square()).unsqueeze(2)
     before, flat, rows, wide = dh.unbind(), _flat(factor), _steps(factor), _steps(dh.unsqueeze(2))
     for t in range(len(flat) - 1, -1, -1):
@@ -74,10 +75,9 @@ def elman_backward(
     return factor, None
 
 
-def lstm_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors
-) -> None:
+def lstm_forward(block: Block) -> None:
     """LSTM: c' = f c + i z; h' = o tanh c'; gates in the order z, i, f, o."""
+    gates, _, weight, states, more = block
     before, flat, rows, tanhs = states[0].unbind(), _flat(gates), _steps(gates), _steps(more[0])
     hs, cs = map(_steps, states)
     scratch = np.empty_like(cs[0])
@@ -90,16 +90,9 @@ def lstm_forward(
         np.multiply(row[:, 3], np.tanh(c, out=tanhs[t]), out=hs[t + 1])
 
 
-def lstm_backward(
-    gates: torch.Tensor,
-    extra: torch.Tensor,
-    weight: torch.Tensor,
-    states: Tensors,
-    more: Tensors,
-    dh: torch.Tensor,
-    carry: Tensors,
-) -> tuple[torch.Tensor, None]:
+def lstm_backward(block: Block, dh: torch.Tensor, carry: Tensors) -> tuple[torch.Tensor, None]:
     """The gradient of c drives z, i and f; that of h drives o."""
+    gates, _, weight, states, more = block
     z, i, f, o = gates.unbind(2)
     (squashed,) = more
     factor = torch.empty_like(gates)
@@ -126,8 +119,9 @@ def lstm_backward(
     return factor, None
 
 
-def gru_forward(gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors) -> None:
+def gru_forward(block: Block) -> None:
     """GRU: n = tanh(x_n + r g); h' = n + z (h - n); gates in the order g, r, z."""
+    gates, extra, weight, states, _ = block
     before, flat, rows = states[0].unbind(), _flat(gates), _steps(gates)
     hs, candidates = _steps(states[0]), _steps(extra)
     scratch = np.empty_like(hs[0])
@@ -143,16 +137,9 @@ def gru_forward(gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, 
         h += n
 
 
-def gru_backward(
-    gates: torch.Tensor,
-    extra: torch.Tensor,
-    weight: torch.Tensor,
-    states: Tensors,
-    more: Tensors,
-    dh: torch.Tensor,
-    carry: Tensors,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def gru_backward(block: Block, dh: torch.Tensor, carry: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
     """Every gate's gradient is that of h times a factor known beforehand."""
+    gates, extra, weight, states, _ = block
     g, r, z = gates.unbind(2)
     inner = (1 - z) * (1 - extra.square())
     factor = torch.stack((inner * r, inner * g * r * (1 - r), (states[0][:-1] - extra) * z * (1 - z)), dim=2)
@@ -166,10 +153,9 @@ def gru_backward(
     return factor, inner.mul_(dh[1:])
 
 
-def slstm_forward(
-    gates: torch.Tensor, extra: torch.Tensor, weight: torch.Tensor, states: Tensors, more: Tensors
-) -> None:
+def slstm_forward(block: Block) -> None:
     """The stabilised cell; gates in the order i, f, z, o, where i and f become the stabilised exponentials."""
+    gates, _, weight, states, more = block
     before, flat, rows, ratios = states[0].unbind(), _flat(gates), _steps(gates), _steps(more[0])
     hs, cs, ns, ms = map(_steps, states)
     raw_forgets, forgets = gates[:, :, 1].unbind(), []
@@ -197,21 +183,14 @@ def slstm_forward(
     torch.stack(forgets, out=more[1]).expm1_().neg_()
 
 
-def slstm_backward(
-    gates: torch.Tensor,
-    extra: torch.Tensor,
-    weight: torch.Tensor,
-    states: Tensors,
-    more: Tensors,
-    dh: torch.Tensor,
-    carry: Tensors,
-) -> tuple[torch.Tensor, None]:
+def slstm_backward(block: Block, dh: torch.Tensor, carry: Tensors) -> tuple[torch.Tensor, None]:
     """As for the LSTM, with the normaliser's gradient beside that of c; `carry` holds `rest` in the place of m.
 
     h does not change when (c, n, m) become (c e^-d, n e^-d, m + d). So m adds nothing to the gradient of any h, and
     what a gradient of the last states holds beyond that, rest = dm - c dc - n dn, goes back unchanged to the step
     that set the last m.
     """
+    gates, _, weight, states, more = block
     i, f, z, o = gates.unbind(2)
     _, c, n, _ = states
     ratio, slope = more

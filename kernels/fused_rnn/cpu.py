@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from harness.kernels._dispatch import accumulator
 from harness.kernels._workspace import workspace
-from harness.kernels.fused_rnn._loops import KEPT, LOOPS, ORDER, SCALE
+from harness.kernels.fused_rnn._loops import KEPT, LOOPS, ORDER, SCALE, Block
 from harness.kernels.fused_rnn.reference import Cell, initial
 
 # B batch, T time, H heads, D width of a head, E width in (E = D), S states, P gates of a recurrent product
@@ -94,9 +94,8 @@ class _Run(torch.autograd.Function):
             _pack(cell, x_BTGHD[:, within], scale, shift, gates[within])
             if cell == "gru":
                 _batch_to_last((x_BTGHD[:, within, 2] + bias[3]).transpose(0, 1), extra[within])
-            LOOPS[cell][0](
-                gates[within], extra[within], scaled, [state[around] for state in states], [m[within] for m in more]
-            )
+            parts = [state[around] for state in states], [item[within] for item in more]
+            LOOPS[cell][0](Block(gates[within], extra[within], scaled, *parts))
         ctx.cell, ctx.count = cell, len(states)
         ctx.save_for_backward(weight, gates, extra, *states, *more)
         output = workspace((B, T, H, D), dtype)
@@ -122,10 +121,8 @@ class _Run(torch.autograd.Function):
         back = weight.transpose(1, 2).contiguous()
         for within in reversed(_parts(T, H * P * D * B)):
             around = slice(within.start, within.stop + 1)
-            block, block_extra = LOOPS[cell][1](
-                gates[within], extra[within], back,
-                [state[around] for state in states], [item[within] for item in more], dh[around], carry,
-            )  # fmt: skip
+            parts = [state[around] for state in states], [item[within] for item in more]
+            block, block_extra = LOOPS[cell][1](Block(gates[within], extra[within], back, *parts), dh[around], carry)
             _add_products(recurrent, block.flatten(2, 3), states[0][within])
             # over time first, along whole runs of memory: three times as fast as both axes at once
             columns += block.sum(0).sum(-1)

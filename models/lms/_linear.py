@@ -7,8 +7,9 @@ fast as `F.linear` (benchmarks/engine.py --row layout).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, final
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of torch code expects
@@ -54,18 +55,12 @@ class Linear(Protocol):
         ...
 
 
-class PlainLinear:
-    """torch's own layout and product: what runs on a GPU, and where oneDNN is missing."""
+class Unfused(ABC):
+    """Abstract: a product whose residual, activation or gate is an operation of its own."""
 
-    layout = "torch"
-
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
-        self.weight_OI, self.bias_O = weight_OI.contiguous(), bias_O
-        self.outputs = weight_OI.shape[0]
-
+    @abstractmethod
     def __call__(self, x_NI: Tensor) -> Tensor:
-        """The product [N, O]."""
-        return F.linear(x_NI, self.weight_OI, self.bias_O)
+        """The product [N, O], in memory of its own."""
 
     def added(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
         """The product plus `other`."""
@@ -80,6 +75,22 @@ class PlainLinear:
         return self(x_NI).mul_(other_NO)
 
 
+@final
+class PlainLinear(Unfused):
+    """torch's own layout and product: what runs on a GPU, and where oneDNN is missing."""
+
+    layout = "torch"
+
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
+        self.weight_OI, self.bias_O = weight_OI.contiguous(), bias_O
+        self.outputs = weight_OI.shape[0]
+
+    def __call__(self, x_NI: Tensor) -> Tensor:
+        """The product [N, O]."""
+        return F.linear(x_NI, self.weight_OI, self.bias_O)
+
+
+@final
 class PackedLinear:
     """oneDNN's blocked layout, with the activation, gate or residual computed while the result is in registers."""
 
@@ -110,7 +121,8 @@ class PackedLinear:
         return self._fused(x_NI, other_NO, self._weight, self.bias_O, "mul")  # type: ignore[no-any-return]
 
 
-class Int8Linear:
+@final
+class Int8Linear(Unfused):
     """Weight-only int8, one scale for each 32 inputs of a row: 28% of float32's bytes, the arithmetic of the input."""
 
     layout = "int8 groups"
@@ -135,20 +147,9 @@ class Int8Linear:
         product_NO = torch.cat(parts_NO, -1) if len(parts_NO) > 1 else parts_NO[0]
         return product_NO if self.bias_O is None else product_NO + self.bias_O
 
-    def added(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
-        """The product plus `other`."""
-        return other_NO + self(x_NI)
 
-    def silu(self, x_NI: Tensor) -> Tensor:
-        """SiLU of the product."""
-        return F.silu(self(x_NI))
-
-    def times(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
-        """The product times `other`."""
-        return self(x_NI) * other_NO
-
-
-class RowInt8Linear:
+@final
+class RowInt8Linear(Unfused):
     """Weight-only int8 with one scale a row (Wu et al. 2016, section 6); fast at few rows in bfloat16."""
 
     layout = "int8 rows"
@@ -168,18 +169,6 @@ class RowInt8Linear:
             product_NO = F.linear(x_NI, self.weight_OI.to(x_NI.dtype))
         product_NO = (product_NO * self.scale_O).to(x_NI.dtype)
         return product_NO if self.bias_O is None else product_NO + self.bias_O
-
-    def added(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
-        """The product plus `other`."""
-        return other_NO + self(x_NI)
-
-    def silu(self, x_NI: Tensor) -> Tensor:
-        """SiLU of the product."""
-        return F.silu(self(x_NI))
-
-    def times(self, x_NI: Tensor, other_NO: Tensor) -> Tensor:
-        """The product times `other`."""
-        return self(x_NI) * other_NO
 
 
 def quantise_rows(weight_OI: Tensor) -> tuple[Tensor, Tensor]:
