@@ -32,6 +32,7 @@ from harness.timing import clock
 METHODS = [
     "greedy",
     "prompt_lookup",
+    "prompt_lookup:match=latest",
     "lookahead",
     "token_recycling:start=cold",
     "token_recycling",
