@@ -24,11 +24,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(len(values), np.nan)
-    order = [int(index) for index in np.argsort(values, kind="stable") if not np.isnan(values[index])]
-    largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * float(values[index])))
-        adjusted[index] = largest
+    order = np.argsort(values, kind="stable")[: int((~np.isnan(values)).sum())]  # NaN sorts last
+    multiplied = np.minimum(1.0, np.arange(len(order), 0, -1) * values[order])
+    adjusted[order] = np.maximum.accumulate(multiplied)
     return [float(value) for value in adjusted]
 
 
