@@ -97,7 +97,7 @@ class Stopwatch:
 
     def _call(self, inputs: Mapping[str, Any], path: str, request: Measure) -> Callable[[], list[torch.Tensor | None]]:
         """A call that returns the outputs and, where they are wanted, the gradients of all floating inputs."""
-        run = partial(operation(request.operation), path=path)
+        run: Callable[..., Any] = partial(operation(request.operation), path=path)
         if path == self.path and self.answers is not None:
             run = self.answers[request.operation]
         leaves = [item for item in tensors(inputs) if _varies(item)]
@@ -121,7 +121,7 @@ def fingerprint() -> Mapping[str, str]:
     for folder in kernels.__path__:
         for file in sorted(Path(folder).rglob("*.py")):
             total.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
-    return {"kernels": total.hexdigest()[:16]} | threads()
+    return {"kernels": total.hexdigest()[:16]} | dict(threads())
 
 
 def threads() -> Mapping[str, str]:
