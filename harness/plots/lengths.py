@@ -114,7 +114,7 @@ def _curves(board: Board) -> Panel:
     shapes: list[Shape] = []
     keys, reached = [], []
     for place, (name, result) in enumerate(_named(board)):
-        curve = by_length(result)
+        curve = [point for point in by_length(result) if point[0] > 0]
         if len(curve) >= 2:
             points = [(length, value) for length, value, _, _ in curve]
             shapes.append(Band([(length, low, high) for length, _, low, high in curve], kind(place)))

@@ -67,7 +67,7 @@ def _panel(board: Board) -> Panel:
     x, y = _axes(found, devices)
     shapes: list[Shape] = []
     for place, device in enumerate(devices):
-        shapes += _device([point for point in found if point[0].device == device], place)
+        shapes += _device([point for point in found if point[0].device == device], place, y)
     keys = [
         Key(label(device or "unknown machine", 44), kind(place), mark(place)) for place, device in enumerate(devices)
     ]
@@ -92,7 +92,7 @@ def _axes(found: Sequence[tuple[Row, float]], devices: Sequence[str]) -> tuple[A
     unit = f" ({first.unit})" if first.unit else ""
     y = spanning(
         f"{first.metric}{unit}",
-        values if steep else [*values, *ends],
+        [*values, *ends],
         base=10 if steep else 0,
         margin=0.12,
         flipped=not first.higher_is_better,
@@ -100,12 +100,13 @@ def _axes(found: Sequence[tuple[Row, float]], devices: Sequence[str]) -> tuple[A
     return x, y
 
 
-def _device(mine: Sequence[tuple[Row, float]], place: int) -> list[Shape]:
+def _device(mine: Sequence[tuple[Row, float]], place: int, y: Axis) -> list[Shape]:
     """Intervals, the front as steps, and the points: full on the front, hollow behind it."""
     pareto = front(mine)
     best = {row.digest for row, _ in pareto}
     shapes: list[Shape] = [
-        Stroke([(speed, row.low), (speed, row.high)], kind(place), 0.8)
+        # a logarithmic axis has no place for an interval that reaches 0
+        Stroke([(speed, max(row.low, y.low)), (speed, min(row.high, y.high))], kind(place), 0.8)
         for row, speed in mine
         if row.low is not None and row.high is not None
     ]
