@@ -48,19 +48,20 @@ def release_memory(device: str) -> None:
         torch.cuda.empty_cache()
 
 
+def begin_peak(device: str) -> None:
+    """Hand what has been freed back to the system, and start the peak of device memory anew: another cell begins."""
+    return_freed()
+    torch = _torch()
+    if device == "cuda" and torch is not None:
+        torch.cuda.reset_peak_memory_stats()
+
+
 def return_freed() -> None:
     """Hand what this process has freed back to the system, so that it is not counted as the next cell's memory."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     # glibc alone keeps freed memory unless it is told
     if trim is not None:
         trim(0)
-
-
-def reset_peak(device: str) -> None:
-    """Start the peak of device memory anew."""
-    torch = _torch()
-    if device == "cuda" and torch is not None:
-        torch.cuda.reset_peak_memory_stats()
 
 
 def name(device: str) -> str:

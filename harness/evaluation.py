@@ -88,8 +88,7 @@ class Evaluation:
         self._budget = Budget(session.batch_tokens, session.batch_requests)
         self._resumed = 0  # examples finished in earlier sessions
         self._total = pairing.cell.limit  # examples, an upper bound until the stream has ended
-        devices.return_freed()
-        devices.reset_peak(setting.device)
+        devices.begin_peak(setting.device)
         timing.reset_peak_resident()
         self._peak = 0  # bytes, before the turn that goes on
         self._joules: float | None = 0.0
