@@ -59,12 +59,10 @@ def chosen(wanted: Sequence[Wanted], names: str) -> list[Wanted]:
     return [item for item in wanted if not asked or item.model.partition(":")[0].rpartition("/")[2] in asked]
 
 
-def results(
-    task: str, models: Sequence[str], asked: argparse.Namespace, split: str = "test"
-) -> dict[str, list[RunResult]]:
-    """One result a seed of every model, computed or reused; splits share their fits."""
+def results(task: str, models: Sequence[str], asked: argparse.Namespace) -> dict[str, list[RunResult]]:
+    """One result a seed of every model, computed or reused."""
     seeds, budget = range(asked.seeds), Budget(steps=asked.steps)
-    plan = planning.plan([task], models, split=split, limit=asked.limit, seeds=seeds, budget=budget)
+    plan = planning.plan([task], models, limit=asked.limit, seeds=seeds, budget=budget)
     found: dict[str, list[RunResult]] = {model: [] for model in models}
     with Display(len(plan.cells)) as display:
         session = Session(

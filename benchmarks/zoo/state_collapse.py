@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from _fitted import fitted, hits
 from tabulate import tabulate
 
-from harness import sources
 from harness.api import registry
-from harness.api.protocols import Setting, SilentMeter
-from harness.api.types import Budget
 
 SIZES = (4, 8, 16, 32)
 SOLVED = 0.95
@@ -34,17 +32,6 @@ def longest_solved(accuracy: Mapping[int, float]) -> int:
     """The greatest length up to which every length is above 95%; 0 when the shortest is not."""
     solved = list(takewhile(lambda length: accuracy[length] > SOLVED, sorted(accuracy)))
     return solved[-1] if solved else 0
-
-
-def accuracy(fitted: Any, task: str, length: int, seed: int, count: int, setting: Setting) -> float:
-    made = registry.create("task", f"{task},test={count},test_length={length}")
-    examples = list(made.examples("test", seed, setting.sources))
-    hits = []
-    for start in range(0, count, 25):
-        part = examples[start : start + 25]
-        answers = fitted.label([example.requests[0] for example in part], meter=SilentMeter())
-        hits += [np.mean(found.scores.argmax(-1) == wanted.target) for found, wanted in zip(answers, part, strict=True)]
-    return float(np.mean(hits))
 
 
 def norms(network: Any, tokens_BT: torch.Tensor, marks: Sequence[int]) -> list[torch.Tensor]:
@@ -81,31 +68,23 @@ def main() -> None:
     rows, grown = [], []
     for size in SIZES:
         for seed in range(asked.seeds):
-            entry = registry.create("model", f"sequence/mamba2:states={size},width={asked.width}")
-            folder = asked.out / "state_collapse" / f"{asked.length}-{asked.width}-{asked.steps}-{size}-{seed}"
-            setting = Setting(sources.from_environment(print), folder=folder)
-            made = registry.create("task", task)
-            fitted = entry.fit(
-                lambda made=made, seed=seed, setting=setting: made.examples("train", seed, setting.sources),
-                lambda made=made, seed=seed, setting=setting: made.examples("validation", seed, setting.sources),
-                seed=seed,
-                budget=Budget(steps=asked.steps),
-                setting=setting,
-                meter=SilentMeter(),
-            )
+            spec = f"sequence/mamba2:states={size},width={asked.width}"
+            entry = registry.create("model", spec)
+            model = fitted(spec, task, seed=seed, steps=asked.steps, out=asked.out)
             probe = registry.create("task", f"{task},test=8,test_length={asked.longest}")
-            tokens = np.stack([item.requests[0].sequence for item in probe.examples("test", seed, setting.sources)])
+            tokens = np.stack([item.requests[0].sequence for item in probe.examples("test", seed, None)])
             with torch.inference_mode():
-                plain = norms(fitted.network, torch.as_tensor(tokens), lengths)
+                plain = norms(model.network, torch.as_tensor(tokens), lengths)
                 ceiling = float(plain[0].max())
                 ways = {
-                    "as trained": fitted,
-                    "ceiling": changed(entry, fitted, ceiling=ceiling),
-                    "insert 0.75": changed(entry, fitted, insert=0.75, retain=0.9999),
+                    "as trained": model,
+                    "ceiling": changed(entry, model, ceiling=ceiling),
+                    "insert 0.75": changed(entry, model, insert=0.75, retain=0.9999),
                 }
-                for way, model in ways.items():
-                    right = {length: accuracy(model, task, length, seed, asked.examples, setting) for length in lengths}
-                    seen = norms(model.network, torch.as_tensor(tokens), lengths)
+                for way, variant in ways.items():
+                    tests = {length: f"{task},test={asked.examples},test_length={length}" for length in lengths}
+                    right = {length: float(hits(variant, test, seed=seed).mean()) for length, test in tests.items()}
+                    seen = norms(variant.network, torch.as_tensor(tokens), lengths)
                     growth = [float(norm.mean() / seen[0].mean()) for norm in seen]
                     shown = [f"{right[length]:.3f}" for length in lengths]
                     rows.append([size, seed, way, *shown, longest_solved(right)])

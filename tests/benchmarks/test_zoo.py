@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -113,11 +112,16 @@ def test_every_text_of_the_corpus_reads_its_list_twice(script: Any) -> None:
         assert second.split(": ")[1] == first
 
 
-def test_what_is_lost_is_paired_by_seed(script: Any) -> None:
-    def at(value: float) -> Any:
-        return SimpleNamespace(metrics={"accuracy": SimpleNamespace(value=value)})
-
-    assert script("arrows").lost([at(0.9), at(0.8)], [at(0.5), at(0.8)]) == pytest.approx([0.4, 0.0])
+def test_a_fit_is_kept_and_asked_of_a_longer_test(script: Any, tmp_path: Path) -> None:
+    fits = script("_fitted")
+    task, spec = "long_range/parity:length=4,train=8,validation=4,test=3", "sequence/gru:width=8,depth=1"
+    first = fits.fitted(spec, task, seed=0, steps=2, out=tmp_path)
+    again = fits.fitted(spec, task, seed=0, steps=2, out=tmp_path)
+    assert len(list(tmp_path.rglob("checkpoint.safetensors"))) == 1
+    assert torch.equal(first.network.head.weight, again.network.head.weight)
+    right = fits.hits(first, f"{task},test_length=9,first=5", seed=0)
+    assert right.shape == (3,)
+    assert set(right * 4) <= {0.0, 1.0, 2.0, 3.0, 4.0}
 
 
 def test_the_moving_average_is_the_same_with_its_kernel_kept_or_generated(script: Any) -> None:

@@ -1,0 +1,47 @@
+"""How is one fit read on several tests? Trained once through the registry, resumable, and asked of any variant.
+
+`harness run` fits for one task at a time; a claim about other lengths or sizes needs the same weights on each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import sources
+from harness.api import registry
+from harness.api.protocols import Setting, SilentMeter
+from harness.api.types import Budget
+
+BATCH = 25
+
+
+def fitted(model: str, task: str, *, seed: int, steps: int, out: Path) -> Any:
+    """The model trained on the task; finished fits are kept under `out` and loaded."""
+    name = hashlib.sha256(f"{model}|{task}|{steps}|{seed}".encode()).hexdigest()[:16]
+    setting = Setting(sources.from_environment(print), folder=out / "fits_of_claims" / name)
+    made = registry.create("task", task)
+    return registry.create("model", model).fit(
+        lambda: made.examples("train", seed, setting.sources),
+        lambda: made.examples("validation", seed, setting.sources),
+        seed=seed,
+        budget=Budget(steps=steps),
+        setting=setting,
+        meter=SilentMeter(),
+    )
+
+
+def hits(model: Any, task: str, *, seed: int) -> NDArray[np.float64]:
+    """Accuracy of each test example of a task."""
+    examples = list(registry.create("task", task).examples("test", seed, sources.from_environment(print)))
+    found: list[float] = []
+    for start in range(0, len(examples), BATCH):
+        part = examples[start : start + BATCH]
+        answers = model.label([example.requests[0] for example in part], meter=SilentMeter())
+        pairs = zip(answers, part, strict=True)
+        found += [float(np.mean(answer.scores.argmax(-1) == example.target)) for answer, example in pairs]
+    return np.array(found)
