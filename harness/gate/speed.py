@@ -25,7 +25,7 @@ class SpeedRules:
     margin: float = 0.05  # a median time ratio within 1.05 is no regression
     error: float = 0.01  # chance of a wrong bound on either side, shared by all cells
     seconds: float = 120.0  # in all; open cells are then undecided
-    rounds: int = 60  # process pairs at most
+    rounds: int = 240  # process pairs at most; on a busy machine the time ends first
     blocks: int = 8  # ABBA blocks a round, fewer where they would take more than `round_seconds`
     round_seconds: float = 1.0
     sample_seconds: float = 0.005  # one timed sample lasts at least this long, about one slice of a busy processor
