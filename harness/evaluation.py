@@ -7,7 +7,7 @@ the model, which is put up when the first of them is reached.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -15,7 +15,7 @@ from harness import devices, environment, fits, results, summary, timing
 from harness import signature as signatures
 from harness.api.errors import DataError, HarnessError
 from harness.api.protocols import FollowUp, Setting
-from harness.api.types import Example, Failure, Generated, Request, Response, Scored
+from harness.api.types import Example, Request, Response
 from harness.batching import Budget, Pending, answer, batches
 from harness.boundary import ForeignError, foreign
 from harness.contestant import Contestant
@@ -24,6 +24,7 @@ from harness.ledger import Ledger
 from harness.pairing import Pairing
 from harness.results import RunResult
 from harness.session import Progress, Session, Shelf
+from harness.slot import Slot, added, entry_of
 
 RAN = ("backend", "kernels", "device", "dtype")  # parts of a model's identity that name a code path
 WINDOW = 32  # requests are sorted by length among about this many batches
@@ -32,27 +33,6 @@ REDRAW = 0.2  # seconds between two updates of the progress, at least
 
 class OtherPath(Exception):  # noqa: N818 - a turn in the road, not an error
     """The model came up on another code path than the one that the journal was made with."""
-
-
-@dataclass(slots=True)
-class _Slot:
-    """An example on its way: the answers so far, and how long each door call took to give them."""
-
-    example: Example
-    position: int
-    answers: list[Response | None]
-    sizes: list[int] = field(default_factory=list)  # tokens or time steps, one a request
-    waits: dict[int, float] = field(default_factory=dict)  # door call -> seconds
-    first_token: float | None = None
-    spent: dict[str, float] | None = field(default_factory=dict)  # of calls that were its own; None in company
-
-    @property
-    def given(self) -> list[Response]:
-        return [held for held in self.answers if held is not None]
-
-    @property
-    def failed(self) -> bool:
-        return any(isinstance(held, Failure) for held in self.answers)
 
 
 class Evaluation:
@@ -156,13 +136,13 @@ class Evaluation:
 
     def _compute(self) -> Iterator[None]:
         """Bring every example that is not finished before the model, a window at a time."""
-        window: list[_Slot] = []
+        window: list[Slot] = []
         weight = requests = 0
         for example in self._examples():
             position = self._ledger.reach(example.id)
             if position is None:
                 continue
-            slot = _Slot(example, position, [None] * len(example.requests))
+            slot = Slot(example, position, [None] * len(example.requests))
             if example.id in self._unscored:
                 self._score_again(slot)
                 continue
@@ -197,7 +177,7 @@ class Evaluation:
                 )
             yield example
 
-    def _answer(self, window: Sequence[_Slot]) -> None:
+    def _answer(self, window: Sequence[Slot]) -> None:
         """Ask for every request of the window, then for those that follow from the answers, until none does."""
         pending = [
             self._pending(slot, index, request)
@@ -213,20 +193,20 @@ class Evaluation:
                     following += self._take(part, responses)
             pending = following
 
-    def _pending(self, slot: _Slot, index: int, request: Request) -> Pending:
+    def _pending(self, slot: Slot, index: int, request: Request) -> Pending:
         seed = signatures.request_seed(self._pairing.cell.seed, slot.example.id, index)
         return Pending(request, seed, slot.sizes[index], (slot, index), (max(slot.sizes), slot.position))
 
     def _take(self, part: Sequence[Pending], responses: Sequence[Response]) -> list[Pending]:
         """Put answers where they belong; journal the examples that they complete; return what they lead to."""
         following: list[Pending] = []
-        done: list[_Slot] = []
+        done: list[Slot] = []
         for item, response, timed in zip(part, responses, self._model.timings, strict=True):
             slot, index = item.place
             slot.answers[index] = response
             # requests of one example in one batch wait together, so only the longest wait counts
             slot.waits[self._model.calls] = max(slot.waits.get(self._model.calls, 0.0), timed.latency)
-            slot.spent = _added(slot.spent, self._model.spent) if len(part) == 1 else None
+            slot.spent = added(slot.spent, self._model.spent) if len(part) == 1 else None
             if index == 0:
                 slot.first_token = timed.first_token
             if any(held is None for held in slot.answers):
@@ -241,14 +221,14 @@ class Evaluation:
         self._keep(done)
         return following
 
-    def _follow_up(self, slot: _Slot) -> Request | None:
+    def _follow_up(self, slot: Slot) -> Request | None:
         task = self._pairing.task
         if slot.failed or not isinstance(task, FollowUp):
             return None
         with foreign(f"task {self._pairing.task_spec}"):
             return task.follow_up(slot.example, slot.given)
 
-    def _keep(self, done: Sequence[_Slot]) -> None:
+    def _keep(self, done: Sequence[Slot]) -> None:
         """Measure and journal finished examples, in one write that is on disk before anything else happens."""
         if not done:
             return
@@ -261,7 +241,7 @@ class Evaluation:
             except ForeignError as failure:
                 # the answers were paid for: they are kept, and measured again once the metric is mended
                 problem = failure
-            entries.append(_entry(slot, statistics))
+            entries.append(entry_of(slot, statistics))
         entries[0] = replace(entries[0], timings={**entries[0].timings, "batch": self._lap()})
         self._folder.append(entries)
         for slot, entry in zip(done, entries, strict=True):
@@ -271,18 +251,18 @@ class Evaluation:
             raise problem
         self._draw("run")
 
-    def _measure(self, slot: _Slot) -> dict[str, Any]:
+    def _measure(self, slot: Slot) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for metric in () if slot.failed else self._pairing.metrics:
             with foreign(f"metric {metric.name} on example {slot.example.id!r}"):
                 found[metric.name] = metric.measure(slot.example, slot.given)
         return found
 
-    def _score_again(self, slot: _Slot) -> None:
+    def _score_again(self, slot: Slot) -> None:
         """Measure an example whose stored answers could not be measured in an earlier session."""
         stored = entry_at(self._folder.path, self._unscored.pop(slot.example.id))
         slot.answers = list(stored.responses)
-        entry = replace(_entry(slot, self._measure(slot)), timings=stored.timings)
+        entry = replace(entry_of(slot, self._measure(slot)), timings=stored.timings)
         self._folder.append([entry])
         self._ledger.add(entry, slot.position)
 
@@ -358,47 +338,3 @@ class Evaluation:
 def ran(identity: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a model's identity that say which code path ran."""
     return {name: identity[name] for name in RAN if name in identity}
-
-
-def _entry(slot: _Slot, statistics: Mapping[str, Any]) -> Entry:
-    return Entry(
-        id=slot.example.id,
-        responses=tuple(slot.given),
-        statistics=statistics,
-        tags=dict(slot.example.tags),
-        cluster=slot.example.cluster,
-        timings={
-            "latency": sum(slot.waits.values()),
-            "first_token": slot.first_token,
-            "tokens": sum(_tokens(answer) for answer in slot.given),
-            "spent": _spent(slot),
-        },
-        asked=signatures.asked(slot.example),
-        failed=slot.failed,
-    )
-
-
-def _spent(slot: _Slot) -> dict[str, float] | None:
-    """What the example took, and what its decoding made of it, whatever the task measures; None in company."""
-    answers = [answer for answer in slot.given if isinstance(answer, Generated)]
-    if not slot.spent or not answers:
-        return slot.spent
-    return slot.spent | {
-        "steps": float(sum(len(answer.accepted) for answer in answers)),
-        "emitted": float(sum(sum(answer.accepted) for answer in answers)),
-        "verified": float(sum(answer.drafted for answer in answers)),
-    }
-
-
-def _added(before: dict[str, float] | None, spent: Mapping[str, float]) -> dict[str, float] | None:
-    """Sums by name; None stays None."""
-    if before is None:
-        return None
-    return {name: before.get(name, 0.0) + spent.get(name, 0.0) for name in {**before, **spent}}
-
-
-def _tokens(response: Response) -> int:
-    """True tokens of a response: generated up to the first EOS, or scored."""
-    if isinstance(response, Generated):
-        return len(response.tokens)
-    return len(response.logprobs) if isinstance(response, Scored) else 0
