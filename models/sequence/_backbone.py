@@ -97,7 +97,9 @@ class Backbone(nn.Module):
         self.embed: nn.Module
         if shape.vocabulary:
             self.embed = nn.Embedding(shape.vocabulary, shape.width)
-            nn.init.normal_(self.embed.weight, std=0.02)
+            if shape.tied:
+                # only a shared head needs small weights: beside the mixers' answers a token would be lost in the stream
+                nn.init.normal_(self.embed.weight, std=0.02)
         else:
             self.embed = nn.Linear(shape.channels, shape.width)
         make = (lambda layer: Bidirectional(mixer(layer), mixer(layer))) if shape.bidirectional else mixer

@@ -47,7 +47,7 @@ class SequenceModel(ABC):
 
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """Weights come from the fit, so only the training code's version counts."""
-        return {"training": "sequence/1"}
+        return {"training": "sequence/2"}
 
     def fit(
         self,
