@@ -1,10 +1,9 @@
 """Who keeps one bit for ever? Parity: train on 40 bits, read positions 128..256 of 256, every position supervised.
 
-    python benchmarks/zoo/state_tracking.py [--steps 500] [--seeds 3] [--depth 1] [--out runs/zoo]
+    python benchmarks/zoo/state_tracking.py [--steps 1200] [--seeds 3] [--depth 1] [--out runs/zoo]
 
-One protocol for all: width 32, one layer, rate 0.01. Recurrent cells should
-solve it; attention and linear memories with decays in 0..1 are negative controls: one that passes would mean that the
-task leaks its labels.
+One protocol for all: width 32, one layer, rate 0.01. Recurrent cells should solve it; attention and linear memories
+with decays in 0..1 are negative controls: one that passes would mean that the task leaks its labels.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ CONTROLS = ("transformer", "mamba2", "mlstm", "s4d", "aaren")
 
 
 def main() -> None:
-    made = parser(__doc__, steps=500, seeds=3, out="runs/zoo", limit=200)
+    made = parser(__doc__, steps=1200, seeds=3, out="runs/zoo", limit=200)
     made.add_argument("--depth", type=int, default=1, help="layers (1)")
     made.add_argument("--rate", default="0.01", help="learning rate (0.01)")
     asked = made.parse_args()
