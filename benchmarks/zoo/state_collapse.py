@@ -64,7 +64,7 @@ def main() -> None:
     lengths = [asked.length]
     while 2 * lengths[-1] <= asked.longest:
         lengths.append(2 * lengths[-1])
-    task = f"long_range/passkey:length={asked.length},train=20000"
+    task = f"long_range/hidden_digits:length={asked.length},train=20000"
     rows, grown = [], []
     for size in SIZES:
         for seed in range(asked.seeds):

@@ -16,9 +16,9 @@ from harness.api import registry
 from harness.api.errors import DataError
 from harness.tasks.long_range.arrow_pointing import ArrowPointing
 from harness.tasks.long_range.associative_recall import AssociativeRecall
+from harness.tasks.long_range.hidden_digits import HiddenDigits
 from harness.tasks.long_range.listops import CLOSE, OPERATORS, ListOps, evaluate, grow, nesting
 from harness.tasks.long_range.parity import Parity
-from harness.tasks.long_range.passkey import Passkey
 from harness.tasks.long_range.pathfinder import Pathfinder
 from harness.tasks.long_range.retrieval import Retrieval
 from harness.tasks.long_range.selective_copying import SelectiveCopying
@@ -167,7 +167,7 @@ def test_patches_hold_the_pixels_of_their_squares_row_by_row() -> None:
 
 def test_a_passkey_of_all_depths_is_asked_for_at_the_end() -> None:
     depths = set()
-    for sequence, target in drawn(Passkey(length=16, test_length=20), count=200):
+    for sequence, target in drawn(HiddenDigits(length=16, test_length=20), count=200):
         depth = sequence.tolist().index(10)
         depths.add(depth)
         assert sequence.shape == (20,)
@@ -180,7 +180,7 @@ def test_a_passkey_of_all_depths_is_asked_for_at_the_end() -> None:
 
 def test_a_passkey_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="lengths of 11 or more"):
-        Passkey(length=10)
+        HiddenDigits(length=10)
 
 
 def test_pathfinder_pictures_hold_two_marks_and_dimmer_dashes() -> None:

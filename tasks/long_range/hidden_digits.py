@@ -16,7 +16,7 @@ from harness.tasks.long_range._drawn import Drawn, DrawnTask
     licence="Apache-2.0 (generated)",
     differs="symbols in place of English sentences, so that models of a few thousand parameters can learn it",
 )
-class Passkey(DrawnTask):
+class HiddenDigits(DrawnTask):
     """Random filler, a mark and `digits` digits at a random depth, more filler, then as many questions.
 
     At question i the label is digit i. Tokens 0..9 are digits, 10 the mark, 11 the question and the `fillers` after
@@ -34,7 +34,7 @@ class Passkey(DrawnTask):
         super().__post_init__()
         room = 2 * self.digits + 1
         if min(self.digits, self.fillers) < 1 or min(self.length, self.test_length or self.length) < room:
-            raise ValueError(f"passkey needs digits and fillers of 1 or more and lengths of {room} or more.")
+            raise ValueError(f"hidden_digits needs digits and fillers of 1 or more and lengths of {room} or more.")
 
     @property
     def chance(self) -> float:
