@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import difflib
-import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,20 @@ from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.protocols import Setting
 from harness.api.registry import KINDS, Card, Kind
+from harness.cards import metrics, pins, write_family_pages
 from harness.sources import DataSources
 from harness.terminal import columns, plain
 
 LONG = 200  # characters; a longer value of a loaded model is printed below the others
-PINS = ("Dataset", "Wheel", "HubData", "DataFile")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument(
-        "name", metavar="NAME", help="a task, model, decoder, kernel or metric, with or without parameters"
+        "name", nargs="?", metavar="NAME", help="a task, model, decoder, kernel or metric, with or without parameters"
+    )
+    parser.add_argument(
+        "--families", type=Path, metavar="FOLDER", help="write a page a task family, FOLDER/<family>/README.md"
     )
     parser.add_argument("--json", action="store_true", help="print the card as JSON")
     parser.add_argument(
@@ -37,6 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print every card of that name (a task and a decoder may share one)."""
+    if options.families:
+        print("\n".join(map(str, write_family_pages(options.families))))
+        return 0
+    if not options.name:
+        raise UsageError("show needs a NAME, or --families FOLDER; `harness list` shows all names.")
     found = cards(options.name)
     identities = [_identity(card, options.name) if options.load else {} for card in found]
     if options.json:
@@ -79,12 +85,12 @@ def _page(card: Card, spec: str) -> str:
         (key, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
         for key, value in card.facts.items()
     ]
-    metrics = _metrics(card, spec) if card.kind == "task" else []
-    if metrics:
-        facts.append(("metrics", ", ".join(metrics)))
+    found = metrics(card, spec) if card.kind == "task" else []
+    if found:
+        facts.append(("metrics", ", ".join(found)))
     lines += ["", "facts", columns(facts)] if facts else []
-    pins = list(_pins(card))
-    lines += ["", "pinned data and weights", *(f"  {plain(pin)}" for pin in pins)] if pins else []
+    pinned = list(pins(card))
+    lines += ["", "pinned data and weights", *(f"  {plain(pin)}" for pin in pinned)] if pinned else []
     parameters = [
         (
             item.name,
@@ -125,30 +131,6 @@ def _as_dict(card: Card) -> dict[str, Any]:
         "name": card.name,
         "docstring": card.docstring,
         "facts": dict(card.facts),
-        "pins": list(_pins(card)),
+        "pins": list(pins(card)),
         "parameters": parameters,
     }
-
-
-def _metrics(card: Card, spec: str) -> list[str]:
-    # tasks are free of torch, so that building one is cheap; one that needs a parameter is shown without
-    if any(item.default is None for item in card.parameters) and ":" not in spec:
-        return []
-    _, given = registry.parse(spec)
-    metrics = registry.create("task", registry.format_spec(card.name, given)).metrics
-    return [item if isinstance(item, str) else str(item.signature) for item in metrics]
-
-
-def _pins(card: Card) -> Iterator[str]:
-    """The pins that stand in the object's own file, as written there: a model's file is never imported for its card."""
-    for node in ast.parse(_source(card)).body:
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
-            calls = [item for item in ast.walk(node.value) if isinstance(item, ast.Call)]
-            if any(isinstance(call.func, ast.Name) and call.func.id in PINS for call in calls):
-                yield ast.unparse(node.value)
-
-
-def _source(card: Card) -> str:
-    module = sys.modules.get(card.module)
-    spec = module.__spec__ if module else importlib.util.find_spec(card.module)
-    return Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
