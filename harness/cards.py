@@ -95,7 +95,7 @@ def _section(card: Card) -> str:
         cells = [tuple(_cell(part) for part in row) for row in given]
         parts.append(tabulate(cells, ("parameter", "type", "default"), tablefmt="github", disable_numparse=True))
     if pinned:
-        parts.append("Data, as pinned:\n\n```python\n" + "\n".join(pinned) + "\n```")
+        parts.append("Data, as pinned:\n\n```text\n" + "\n".join(pinned) + "\n```")
     return "\n\n".join(parts)
 
 
