@@ -41,7 +41,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.families:
         print("\n".join(map(str, write_family_pages(options.families))))
         return 0
-    if not options.name:
+    if options.name is None:
         raise UsageError("show needs a NAME, or --families FOLDER; `harness list` shows all names.")
     found = cards(options.name)
     identities = [_identity(card, options.name) if options.load else {} for card in found]

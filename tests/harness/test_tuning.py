@@ -42,7 +42,7 @@ NAMES = ("decoders/token_recycling", "decoders/prompt_lookup", "decoders/specula
 
 @pytest.mark.parametrize("name", NAMES)
 def test_free_tokens_make_long_drafts_pay_and_costly_ones_do_not(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    (free,), (costly,) = tuned(monkeypatch, 0.0, name).choices, tuned(monkeypatch, 1.0, name).choices
+    (free,), (costly,) = tuned(monkeypatch, 0.0, name).choices, tuned(monkeypatch, 3.0, name).choices
     parameter = tuning.SIZED[free.decoder][0]
     sizes = [int(registry.parse(choice.spec)[1][parameter]) for choice in (free, costly)]
     assert sizes[0] > sizes[1]
