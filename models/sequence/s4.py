@@ -50,7 +50,7 @@ class S4Layer(DenseMixer):
         super().__init__(width, size, gated=True)
         self.form = form
         eigenvalues, p, b, _ = legs_low_rank(size)
-        half = eigenvalues.imag > 0
+        half = slice((size + 1) // 2, None)  # they ascend: the positive of each pair
 
         def learned(values: Tensor) -> nn.Parameter:
             return parameter_rule(nn.Parameter(values.float()), learning_rate=rate, decay=False)
@@ -99,8 +99,8 @@ class S4Layer(DenseMixer):
 @cache
 def _basis(size: int) -> Tensor:
     """From the half of the eigenvectors to the real state, in complex128; unitary together with its conjugate."""
-    eigenvalues, _, _, basis = legs_low_rank(size)
-    return basis[:, eigenvalues.imag > 0]
+    _, _, _, basis = legs_low_rank(size)
+    return basis[:, (size + 1) // 2 :]
 
 
 def _times_power(c_HN: Tensor, a_HNN: Tensor, power: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from harness.api import registry
 from harness.models.sequence._backbone import Backbone, Shape, parameters
@@ -136,6 +137,13 @@ def test_every_registered_mixer_has_a_closed_form() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_count_is_the_closed_form(name: str, width: int) -> None:
     assert parameters(mixer(name, width)) == COUNTS[name](width)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mixer_is_counted_without_memory_for_it(name: str) -> None:
+    # the search for the width that a budget of parameters allows builds every candidate on the meta device
+    with torch.device("meta"):
+        assert parameters(mixer(name, 16)) == COUNTS[name](16)
 
 
 @pytest.mark.parametrize("name", ["sequence/lstm", "sequence/mamba"])
