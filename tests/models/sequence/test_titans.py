@@ -77,3 +77,13 @@ def test_the_state_is_three_copies_of_the_weights_whatever_the_length() -> None:
     assert isinstance(made, MemoryLayer)
     weights = 2 * (4 * 8 + 8 * 4)
     assert made.state_bytes(10) == made.state_bytes(100_000) == 3 * 4 * weights + 8 + 4 * 3 * 8 * 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_fresh_memory_stays_bounded_where_every_token_is_the_same(seed: int) -> None:
+    # all gradients of a chunk are taken at one point, so that on equal keys their steps add up
+    torch.manual_seed(seed)
+    layer = Titans(width=32).mixer(Site(32, 0, 2, 256))
+    token = torch.nn.functional.rms_norm(torch.randn(1, 1, 32), (32,))
+    answers, _ = layer(token.expand(1, 256, 32))
+    assert answers.abs().max() < 1.0
