@@ -59,11 +59,13 @@ def histories(board: Board) -> list[tuple[str, list[tuple[float, float, float]]]
 def _points(stored: Any) -> list[tuple[float, float, float]]:
     if not isinstance(stored, (list, tuple)):
         return []
-    return [
-        (float(line[0]), _loss(line[1]), _loss(line[2]))
+    # a fit that ends where it last looked notes that step twice
+    found = {
+        float(line[0]): (float(line[0]), _loss(line[1]), _loss(line[2]))
         for line in stored
         if isinstance(line, (list, tuple)) and len(line) == 3 and isinstance(line[0], (int, float))
-    ]
+    }
+    return list(found.values())
 
 
 def _loss(stored: Any) -> float:

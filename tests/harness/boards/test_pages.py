@@ -124,6 +124,13 @@ def test_a_training_curve_is_drawn_where_a_model_keeps_its_history():
     assert "plots/long_context-curves.svg" in files
 
 
+def test_a_history_of_one_step_noted_twice_is_no_curve():
+    made = record(answers(7, 3))
+    history = [[200, 3.0, 2.5], [200, 3.0, 2.5]]
+    files = site.build(shelf(replace(made, result=replace(made.result, identity={"history": history}))))
+    assert "plots/long_context-curves.svg" not in files
+
+
 def test_speeds_of_a_busy_machine_are_marked():
     calm = field()[0]
     busy = replace(calm, result=replace(calm.result, environment={**calm.result.environment, "load": 9.0}))
