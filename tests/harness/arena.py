@@ -118,6 +118,22 @@ class Scorer:
 
 
 @dataclass(frozen=True)
+class GenerateTask:
+    """Three prompts; with `turns`, each answer leads to a next question."""
+
+    turns: int = 1
+    metrics: tuple[Any, ...] = ("exact_match",)
+    door: str = "generate"
+
+    def examples(self, split: str, seed: int, sources: Any) -> Iterator[Example]:
+        for index in range(3):
+            yield Example(f"g{index}", (Generate(f"start{index}", 5),), target="never")
+
+    def data_digest(self, split: str, sources: Any) -> str:
+        return f"generated:{self.turns}"
+
+
+@dataclass(frozen=True)
 class Talker:
     """Generates its seed, so that a test sees which seed each request got."""
 

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from arena import Pupil, Scorer, ScoreTask, Talker, asked_of, pairing, session, stored
+from arena import GenerateTask, Pupil, Scorer, ScoreTask, Talker, asked_of, pairing, session, stored
 
 from harness import devices, runner, timing
 from harness.api.errors import HarnessError, UsageError
-from harness.api.types import Example, Generate, Score
+from harness.api.types import Example, Score
 from harness.journal import JOURNAL, RESULT
 from harness.runner import run_pairing
 from harness.session import Shelf
 
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch):
-    """No waiting for the disk: what these tests read was written by a process that is still alive."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@dataclass(frozen=True)
-class GenerateTask:
-    """Three prompts; with `turns`, each answer leads to a next question."""
-
-    turns: int = 1
-    metrics: tuple[Any, ...] = ("exact_match",)
-    door: str = "generate"
-
-    def examples(self, split, seed, sources):
-        for index in range(3):
-            yield Example(f"g{index}", (Generate(f"start{index}", 5),), target="never")
-
-    def data_digest(self, split, sources):
-        return f"generated:{self.turns}"
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def test_the_warm_up_is_one_short_call_whose_time_and_answer_are_kept_apart(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,7 @@ from arena import Scorer, ScoreTask, asked_of, pairing, session, stored
 from harness.journal import JOURNAL, MANIFEST, RESULT, entries
 from harness.runner import run_pairing
 
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch):
-    """No waiting for the disk: what these tests read was written by a process that is still alive."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 def test_a_finished_failure_is_not_asked_again_on_resume(tmp_path):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from arena import Bits, Letters, Scorer, ScoreTask, Talker, asked_of, pairing, session, stored
+from arena import Bits, GenerateTask, Letters, Scorer, ScoreTask, Talker, asked_of, pairing, session, stored
 
 from harness import results
 from harness.api.errors import DataError, HarnessError
@@ -19,27 +18,7 @@ from harness.api.types import Example, Failure, Generate, Generated, Scored
 from harness.journal import RESULT, entries
 from harness.runner import run_pairing
 
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch):
-    """No waiting for the disk: what these tests read was written by a process that is still alive."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@dataclass(frozen=True)
-class GenerateTask:
-    """Three prompts; with `turns`, each answer leads to a next question."""
-
-    turns: int = 1
-    metrics: tuple[Any, ...] = ("exact_match",)
-    door: str = "generate"
-
-    def examples(self, split, seed, sources):
-        for index in range(3):
-            yield Example(f"g{index}", (Generate(f"start{index}", 5),), target="never")
-
-    def data_digest(self, split, sources):
-        return f"generated:{self.turns}"
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 @dataclass(frozen=True)
