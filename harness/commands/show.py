@@ -39,7 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Print every card of that name (a task and a decoder may share one)."""
     if options.families:
-        print("\n".join(map(str, write_family_pages(options.families))))
+        try:
+            print("\n".join(map(str, write_family_pages(options.families))))
+        except OSError as problem:
+            raise UsageError(f"--families {options.families} cannot be written: {problem.strerror}.") from problem
         return 0
     if options.name is None:
         raise UsageError("show needs a NAME, or --families FOLDER; `harness list` shows all names.")

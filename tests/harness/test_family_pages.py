@@ -40,3 +40,9 @@ def test_show_without_a_name_says_what_it_needs(capsys: pytest.CaptureFixture[st
 def test_show_writes_all_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["show", "--families", str(tmp_path)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(families())
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert cli.main(["show", "--families", str(tmp_path / "file" / "below")]) == 2
+    assert "cannot be written: Not a directory." in capsys.readouterr().err
