@@ -71,7 +71,9 @@ class Image:
 
     @property
     def reference_parameters(self) -> int:
-        """Size of the base Transformer of the release, for CIFAR-10."""
+        """Size of the release's base Transformer for CIFAR-10; 0, no reference, for the other sources."""
+        if self.source != "cifar10":
+            return 0
         return transformer_parameters(vocabulary=256, classes=10, width=32, inner=32, mlp=64, layers=1, positions=1024)
 
     @property

@@ -92,6 +92,7 @@ def test_the_reference_size_is_that_of_such_an_encoder() -> None:
     body = 256 * 32 + 1025 * 32 + 32 + 2 * 32  # pixels, positions, marker, last norm
     head = 32 * 64 + 64 + 64 * 10 + 10
     assert registry.create("task", "long_range/image").reference_parameters == counted + body + head
+    assert registry.create("task", "long_range/image:source=digits").reference_parameters == 0
     pair = transformer_parameters(vocabulary=9, classes=2, width=8, inner=8, mlp=4, layers=0, pair=True)
     assert pair == 9 * 8 + 8 + 16 + (16 * 4 + 4) + (4 * 2 + 2) + (2 * 2 + 2)
 
