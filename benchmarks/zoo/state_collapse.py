@@ -4,8 +4,10 @@
 
 Trained on a passkey of 5 digits in `length` random tokens, read at the same and at doubled lengths. The claim: the
 longest length above 95% does not fall as the state (N = 4, 8, 16, 32) grows; past the training length the state's norm
-grows, and stays flat with the remedies, which are put into the trained weights without further training: `ceiling`
-(the largest norm of a head's state at the training length) and `insert` 0.75 with `retain` 0.9999.
+grows, and stays flat with the remedies. Three are put into the trained weights without further training: `ceiling`
+(the largest norm of a head's state at the training length), `insert` 0.75 with `retain` 0.9999, and a `window` of the
+training length, which by its definition forgets a key that lies further back. The fourth is a fit of its own, on
+`keys` such sequences one after another, with gradients cut between them (truncated backpropagation through time).
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ def main() -> None:
     parser.add_argument("--longest", type=int, default=2048, help="tokens of the longest test sequence")
     parser.add_argument("--examples", type=int, default=100, help="test sequences of each length")
     parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--states", type=int, nargs="+", default=list(SIZES), help="numbers a channel (N)")
+    parser.add_argument("--keys", type=int, default=8, help="sequences of a longer one, for the fourth remedy")
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
     asked = parser.parse_args()
     lengths = [asked.length]
@@ -66,11 +70,13 @@ def main() -> None:
         lengths.append(2 * lengths[-1])
     task = f"long_range/hidden_digits:length={asked.length},train=20000"
     rows, grown = [], []
-    for size in SIZES:
+    for size in asked.states:
         for seed in range(asked.seeds):
             spec = f"sequence/mamba2:states={size},width={asked.width}"
             entry = registry.create("model", spec)
             model = fitted(spec, task, seed=seed, steps=asked.steps, out=asked.out)
+            spec, longer = f"{spec},backprop={asked.length}", f"{task},keys={asked.keys}"
+            carried = fitted(spec, longer, seed=seed, steps=asked.steps, out=asked.out)
             probe = registry.create("task", f"{task},test=8,test_length={asked.longest}")
             tokens = np.stack([item.requests[0].sequence for item in probe.examples("test", seed, None)])
             with torch.inference_mode():
@@ -80,6 +86,8 @@ def main() -> None:
                     "as trained": model,
                     "ceiling": changed(entry, model, ceiling=ceiling),
                     "insert 0.75": changed(entry, model, insert=0.75, retain=0.9999),
+                    "window": changed(entry, model, window=asked.length),
+                    f"{asked.keys} keys": carried,
                 }
                 for way, variant in ways.items():
                     tests = {length: f"{task},test={asked.examples},test_length={length}" for length in lengths}

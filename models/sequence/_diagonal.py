@@ -6,10 +6,12 @@ h_t = a h_{t-1} + b x_t and y_t = Re(c h_t) + d x_t for N numbers a channel; eve
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from harness.kernels._dispatch import operation
 from harness.models.sequence._mixer import State, state_dtype
@@ -19,7 +21,7 @@ from harness.models.sequence._mixer import State, state_dtype
 long_conv = operation("long_conv")
 vandermonde = operation("vandermonde")
 
-BLOCK = 256  # steps whose powers are held at once
+BLOCK = 64  # steps whose powers are held at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +66,38 @@ def empty(batch: int, channels: int, size: int, device: torch.device, dtype: tor
 def _read(system: Diagonal, state_BHN: Tensor, length: int) -> Tensor:
     """What an earlier state adds to the next `length` outputs: Re(weight a^(t+1) h)."""
     parts, carried = [], system.weight_HN * torch.exp(system.log_a_HN) * state_BHN
+    powers_HNT = _powers(system.log_a_HN, min(BLOCK, length)).to(carried.dtype)
+    fading_HN = torch.exp(system.log_a_HN * BLOCK)
     for start in range(0, length, BLOCK):
-        size = min(BLOCK, length - start)
-        powers_HNT = _powers(system.log_a_HN, start, size)
-        part = torch.einsum("bhn,hnt->bht", carried, powers_HNT.to(carried.dtype))
+        part = torch.einsum("bhn,hnt->bht", carried, powers_HNT[..., : length - start])
         parts.append(part.real if part.is_complex() else part)
+        carried = carried * fading_HN
     return torch.cat(parts, -1)
 
 
 def _state(system: Diagonal, x_BHT: Tensor, state_BHN: Tensor | None) -> Tensor:
-    """The state after the last step, block by block."""
+    """The state after the last step: what every block wrote, in one product, then the decay from block to block."""
     length = x_BHT.shape[-1]
-    kind = state_dtype(x_BHT.dtype)
-    held = state_BHN
-    for start in range(0, length, BLOCK):
-        block = x_BHT[..., start : start + BLOCK].to(kind)
-        size = block.shape[-1]
-        powers_HNT = _powers(system.log_a_HN, 0, size).flip(-1)
-        fresh = torch.einsum("bht,hnt->bhn", block.to(powers_HNT.dtype), powers_HNT)
-        held = fresh if held is None else torch.exp(system.log_a_HN * size) * held + fresh
-    if held is None:
-        raise ValueError("a state after no steps was asked for")
+    size = min(BLOCK, length)
+    # steps of zeros in front add nothing
+    padded = functional.pad(x_BHT.to(state_dtype(x_BHT.dtype)), (-length % size, 0))
+    powers_HNT = _powers(system.log_a_HN, size).flip(-1)
+    parts = torch.view_as_real(powers_HNT) if powers_HNT.is_complex() else powers_HNT[..., None]
+    product = torch.einsum("bhkt,hntp->bhknp", padded.unflatten(-1, (-1, size)), parts)
+    fresh_BHKN = torch.view_as_complex(product.contiguous()) if powers_HNT.is_complex() else product[..., 0]
+    held = fresh_BHKN[:, :, 0]
+    if state_BHN is not None:
+        first = length - size * (fresh_BHKN.shape[2] - 1)
+        held = held + torch.exp(system.log_a_HN * first) * state_BHN
+    fading_HN = torch.exp(system.log_a_HN * size)
+    for block in range(1, fresh_BHKN.shape[2]):
+        held = fading_HN * held + fresh_BHKN[:, :, block]
     return held
 
 
-def _powers(log_a_HN: Tensor, start: int, size: int) -> Tensor:
-    time = torch.arange(start, start + size, device=log_a_HN.device)
-    return torch.exp(log_a_HN[..., None] * time.to(log_a_HN.real.dtype if log_a_HN.is_complex() else log_a_HN.dtype))
+def _powers(log_a_HN: Tensor, size: int) -> Tensor:
+    """a^t for t < size, as products of coarse and fine powers, since a complex exponential costs many products."""
+    fine = math.isqrt(size - 1) + 1
+    time = torch.arange(fine, device=log_a_HN.device).to(log_a_HN.real.dtype)
+    coarse_HNC, fine_HNF = (torch.exp(log_a_HN[..., None] * (time * stride)) for stride in (fine, 1))
+    return (coarse_HNC[..., None] * fine_HNF[..., None, :]).flatten(-2)[..., :size]

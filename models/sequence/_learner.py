@@ -39,6 +39,7 @@ class SequenceModel(ABC):
     bidirectional: bool = False
     learning_rate: float = 3e-3
     batch: int = 32  # sequences
+    backprop: int = 0  # steps that gradients reach back (truncated backpropagation through time); 0 for all
     size: int = 0  # when given, the width is the largest multiple of 8 whose parameter count stays within it
 
     @abstractmethod
@@ -65,11 +66,13 @@ class SequenceModel(ABC):
         torch.manual_seed(seed)
         sized = replace(self, size=budget.parameters) if budget.parameters else self
         network = sized.network(data.facts).to(setting.device)
+        if self.backprop and not (data.facts.per_position and streams(network)):
+            raise UsageError("backprop needs a model that streams and a task that grades positions.")
         fitted = FittedSequence(network, data.facts, setting.device)
 
         def loss(rows: Sequence[int]) -> tuple[Tensor, int]:
             meter.count("training_examples", len(rows))
-            return fitted.loss(data, rows)
+            return fitted.loss(data, rows, self.backprop)
 
         def validate() -> float:
             total, count = 0.0, 0
@@ -166,9 +169,7 @@ class FittedSequence:
             "width": self.network.shape.width,
             "backend": f"torch-{self.device}",
         }
-        if not self.network.shape.bidirectional and all(
-            block.mixer.streaming != "none" for block in self.network.stack
-        ):
+        if streams(self.network):
             known["state_bytes"] = self.network.state_bytes(self.facts.longest)
         return known
 
@@ -198,9 +199,9 @@ class FittedSequence:
             outputs = self._outputs([_series(item) for item in requests], ()).double().cpu().numpy()
         return [Forecasted(row.reshape(self.facts.horizon, -1)) for row in outputs]
 
-    def loss(self, data: Table, rows: Sequence[int]) -> tuple[Tensor, int]:
-        """Cross-entropy (nats) over graded positions, or mean squared error."""
-        outputs = self._outputs([data.inputs[row] for row in rows], self.facts.grid)
+    def loss(self, data: Table, rows: Sequence[int], reach: int = 0) -> tuple[Tensor, int]:
+        """Cross-entropy (nats) over graded positions, or mean squared error; gradients end `reach` steps back."""
+        outputs = self._outputs([data.inputs[row] for row in rows], self.facts.grid, reach)
         chosen = [data.targets[row] for row in rows]
         if self.facts.door == "forecast":
             wanted = torch.as_tensor(np.stack(chosen), dtype=outputs.dtype, device=self.device)
@@ -212,7 +213,7 @@ class FittedSequence:
             return cross_entropy(outputs, torch.as_tensor(padded, device=self.device))
         return cross_entropy(outputs, torch.as_tensor(np.stack(chosen), device=self.device))
 
-    def _outputs(self, series: Sequence[NDArray[Any]], grid: tuple[int, ...]) -> Tensor:
+    def _outputs(self, series: Sequence[NDArray[Any]], grid: tuple[int, ...], reach: int = 0) -> Tensor:
         lengths = torch.tensor([len(item) for item in series])
         longest = max(1, int(lengths.max()))
         mask_BT = torch.arange(longest) < lengths[:, None]
@@ -222,16 +223,29 @@ class FittedSequence:
             padded = np.zeros((len(series), longest, self.facts.channels), dtype=np.float32)
         for row, item in enumerate(series):
             padded[row, : len(item)] = item if self.facts.vocabulary else self._standardised(item)
-        same_length = bool(mask_BT.all())
-        outputs, _ = self.network(
-            torch.as_tensor(padded, device=self.device),
-            None if same_length else mask_BT.to(self.device),
-            grid=grid,
-        )
+        inputs, mask = torch.as_tensor(padded, device=self.device), None if mask_BT.all() else mask_BT.to(self.device)
+        if reach:
+            return self._in_pieces(inputs, mask, reach)
+        outputs, _ = self.network(inputs, mask, grid=grid)
         return outputs
+
+    def _in_pieces(self, inputs: Tensor, mask_BT: Tensor | None, reach: int) -> Tensor:
+        """The same outputs, `reach` steps at a time, with no gradient from a piece to the state it began with."""
+        states, parts = self.network.start(len(inputs), inputs.device, self.network.head.weight.dtype), []
+        for begin in range(0, inputs.shape[1], reach):
+            here = slice(begin, begin + reach)
+            part, states = self.network(inputs[:, here], None if mask_BT is None else mask_BT[:, here], states)
+            states = [{name: tensor.detach() for name, tensor in state.items()} for state in states]
+            parts.append(part)
+        return torch.cat(parts, 1)
 
     def _standardised(self, series: NDArray[Any]) -> NDArray[Any]:
         return (series - np.array(self.facts.mean)) / np.array(self.facts.deviation)
+
+
+def streams(network: Backbone) -> bool:
+    """Whether the whole stack can run from a carried state."""
+    return not network.shape.bidirectional and all(block.mixer.streaming != "none" for block in network.stack)
 
 
 def _series(request: Label | Forecast) -> NDArray[Any]:
