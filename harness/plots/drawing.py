@@ -132,8 +132,7 @@ def to_svg(panels: Sequence[Panel], title: str, description: str, columns: int =
     items: list[dict[str, Any]] = []
     below = float(GAP) / 2
     across = 0.0
-    for start in range(0, len(panels), columns):
-        row = panels[start : start + columns]
+    for row in _rows(panels, columns):
         left = float(GAP) / 2
         heads = max(len(panel.title) for panel in row)
         ends = []
@@ -149,6 +148,17 @@ def to_svg(panels: Sequence[Panel], title: str, description: str, columns: int =
             description=plain(description), colours=COLOURS, ink=INK, paper=PAPER, quiet=QUIET, grid=GRID,
         )
     )  # fmt: skip
+
+
+def _rows(panels: Sequence[Panel], columns: int) -> list[list[Panel]]:
+    """Panels side by side, as many as have room in the columns."""
+    rows: list[list[Panel]] = []
+    for panel in panels:
+        if rows and len(rows[-1]) < columns and sum(one.width for one in (*rows[-1], panel)) <= columns * WIDTH:
+            rows[-1].append(panel)
+        else:
+            rows.append([panel])
+    return rows
 
 
 def kind(place: int) -> str:

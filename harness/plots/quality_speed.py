@@ -1,10 +1,15 @@
-"""What does quality cost in speed? Each row as a point, the Pareto front of each kind of machine marked."""
+"""What does quality cost in speed? Each row as a point, the Pareto front of each kind of machine marked.
+
+Where rows carry a state from token to token, a point grows with the logarithm of its bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
 
-from harness.boards.rows import Row
+from harness.boards.rows import Row, size
 from harness.boards.tables import Board
 from harness.plots.axes import Axis, spanning
 from harness.plots.drawing import (
@@ -25,8 +30,12 @@ from harness.plots.drawing import (
 
 PANELS = 6  # boards in one picture, those with most points
 WIDE_SPAN = 20  # largest over smallest error from which its axis is logarithmic
-INNER = WIDTH - 60  # pixels between the axes, about
+MARGIN = 60  # pixels of a panel beside its axes, about
 LABELLED = 12  # points of a panel that carry their name, as far as there is room
+CROWD = 15  # points from which a panel takes the whole width, and names as many as it can
+TALL = 320  # pixels of such a panel's height
+POINT = 3.5  # pixels: radius where states say nothing
+SMALLEST, LARGEST = 2.5, 8.0  # radii in pixels: of the smallest and the largest state
 
 
 def draw(boards: Sequence[Board], title: str = "Quality against speed") -> str:
@@ -61,23 +70,49 @@ def front(found: Sequence[tuple[Row, float]]) -> list[tuple[Row, float]]:
     return best
 
 
+def radii(found: Sequence[tuple[Row, float]]) -> dict[str, float]:
+    """Pixels of each row's point, by digest, from its state's bytes; empty unless two states differ."""
+    states = {row.digest: row.state_bytes for row, _ in found if row.state_bytes is not None}
+    held = [state for state in states.values() if state]
+    if len(set(states.values())) < 2:
+        return {}
+    low, high = log(min(held)), log(max(held))
+    # no bytes at all have no logarithm
+    shares = {digest: (log(state or min(held)) - low) / ((high - low) or 1) for digest, state in states.items()}
+    return {digest: SMALLEST + (LARGEST - SMALLEST) * share for digest, share in shares.items()}
+
+
 def _panel(board: Board) -> Panel:
     found = points(board)
+    crowded = len(found) >= CROWD
+    width, height = (2 * WIDTH, TALL) if crowded else (WIDTH, HEIGHT)
     devices = sorted({row.device for row, _ in found})
     x, y = _axes(found, devices)
+    grown = radii(found)
     shapes: list[Shape] = []
     for place, device in enumerate(devices):
-        shapes += _device([point for point in found if point[0].device == device], place, y)
+        shapes += _device([point for point in found if point[0].device == device], place, y, grown)
     keys = [
         Key(label(device or "unknown machine", 44), kind(place), mark(place)) for place, device in enumerate(devices)
     ]
     return Panel(
-        title=[label(board.task, 52)],
+        title=[label(board.task, 52), *_sizes(found, grown)],
         x=x,
         y=y,
-        shapes=[*shapes, *_names(found, x, y)],
+        shapes=[*shapes, *_names(found if crowded else found[:LABELLED], found, grown, _Room(x, y, width, height))],
         legend=keys if len(devices) > 1 else (),
+        width=width,
+        height=height,
     )
+
+
+def _sizes(found: Sequence[tuple[Row, float]], grown: Mapping[str, float]) -> list[str]:
+    """What the points' sizes say, in words."""
+    states = [row.state_bytes for row, _ in found if row.digest in grown and row.state_bytes is not None]
+    if not states:
+        return []
+    rest = ", cross: none that can be carried" if len(states) < len(found) else ""
+    return [f"size of a point: bytes of its state, {size(min(states))} to {size(max(states))}{rest}"]
 
 
 def _axes(found: Sequence[tuple[Row, float]], devices: Sequence[str]) -> tuple[Axis, Axis]:
@@ -100,7 +135,7 @@ def _axes(found: Sequence[tuple[Row, float]], devices: Sequence[str]) -> tuple[A
     return x, y
 
 
-def _device(mine: Sequence[tuple[Row, float]], place: int, y: Axis) -> list[Shape]:
+def _device(mine: Sequence[tuple[Row, float]], place: int, y: Axis, grown: Mapping[str, float]) -> list[Shape]:
     """Intervals, the front as steps, and the points: full on the front, hollow behind it."""
     pareto = front(mine)
     best = {row.digest for row, _ in pareto}
@@ -118,24 +153,56 @@ def _device(mine: Sequence[tuple[Row, float]], place: int, y: Axis) -> list[Shap
         steps.append((speed, row.value))
     shapes.append(Stroke(steps, kind(place), 1.2))
     for chosen in (False, True):
-        shown = [(speed, row.value) for row, speed in mine if (row.digest in best) == chosen and row.value is not None]
-        shapes.append(Dots(shown, kind(place), mark(place), filled=chosen))
+        shown = [(row, (speed, row.value)) for row, speed in mine if (row.digest in best) == chosen]
+        looks: dict[tuple[str, float], list[tuple[float, float]]] = {}
+        for row, (speed, value) in shown:
+            if value is not None:
+                look = (
+                    (mark(place), grown[row.digest])
+                    if row.digest in grown
+                    else ("cross" if grown else mark(place), POINT)
+                )
+                looks.setdefault(look, []).append((speed, value))
+        shapes += [Dots(spots, kind(place), sign, chosen, radius) for (sign, radius), spots in looks.items()]
     return shapes
 
 
-def _names(found: Sequence[tuple[Row, float]], x: Axis, y: Axis) -> list[Shape]:
-    """Names beside the best points, each where it covers neither a point nor another name, or nowhere."""
-    spots = {row.digest: (x.place(speed) * INNER, -y.place(row.value or 0.0) * HEIGHT) for row, speed in found}
-    taken = [(left - 4, top - 4, left + 4, top + 4) for left, top in spots.values()]
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where names may stand."""
+
+    x: Axis
+    y: Axis
+    width: int  # pixels of the panel
+    height: int  # pixels between its axes
+
+
+def _names(
+    named: Sequence[tuple[Row, float]], found: Sequence[tuple[Row, float]], grown: Mapping[str, float], room: _Room
+) -> list[Shape]:
+    """Names beside points, each where it covers neither a point nor another name, or nowhere."""
+    inner = room.width - MARGIN
+    spots = {
+        row.digest: (room.x.place(speed) * inner, -room.y.place(row.value or 0.0) * room.height) for row, speed in found
+    }
+    wide = {row.digest: grown.get(row.digest, POINT) + 0.5 for row, _ in found}
+    taken = [
+        (left - wide[digest], top - wide[digest], left + wide[digest], top + wide[digest])
+        for digest, (left, top) in spots.items()
+    ]
     shapes: list[Shape] = []
-    for row, speed in found[:LABELLED]:
+    for row, speed in named:
         text = _short(row)
-        wide = text_width(text, 10)
+        long = text_width(text, 10)
         left, top = spots[row.digest]
+        more = wide[row.digest] - 4
         # to the right and left, a little above or below; then right above and below
-        for dx, dy in ((6, -5), (6, 12), (-6 - wide, -5), (-6 - wide, 12), (-wide / 2, -9), (-wide / 2, 17)):
-            box = (left + dx, top + dy - 9, left + dx + wide, top + dy + 2)
-            inside = box[0] >= 2 and box[2] <= INNER and box[1] >= -HEIGHT and box[3] <= 0
+        places = ((6, -5), (6, 12), (-6 - long, -5), (-6 - long, 12), (-long / 2, -9), (-long / 2, 17))
+        for place, (dx, dy) in enumerate(places):
+            dx += more * (0.7 if place < 2 else -0.7 if place < 4 else 0.0)
+            dy += more * (0.7 if place % 2 else -0.7) if place < 4 else more * (1 if place == 5 else -1)
+            box = (left + dx, top + dy - 9, left + dx + long, top + dy + 2)
+            inside = box[0] >= 2 and box[2] <= inner and box[1] >= -room.height and box[3] <= 0
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 shapes.append(Note((speed, row.value or 0.0), text, shift=(dx, dy), kind="small"))

@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from harness.boards.tables import boards
 from harness.plots import quality_speed
 
@@ -34,3 +36,42 @@ def test_an_interval_that_reaches_nothing_is_drawn_on_a_logarithmic_axis():
     text = quality_speed.draw(boards(made))
     assert ElementTree.fromstring(text).attrib["role"] == "img"
     assert "nan" not in text
+
+
+def test_points_grow_with_the_logarithm_of_the_state() -> None:
+    (board,) = boards(field())
+    held = [100.0, 10_000.0, 1_000.0]
+    found = [
+        (replace(row, state_bytes=size), speed)
+        for (row, speed), size in zip(quality_speed.points(board), held, strict=True)
+    ]
+    small, large, middle = quality_speed.radii(found).values()
+    assert (small, large) == (quality_speed.SMALLEST, quality_speed.LARGEST)
+    assert middle == pytest.approx((small + large) / 2)
+
+
+def test_no_bytes_are_the_smallest_point_and_no_state_is_a_cross() -> None:
+    (board,) = boards(field())
+    rows = [replace(row, state_bytes=size) for row, size in zip(board.rows, (0.0, 4096.0, None), strict=True)]
+    found = [(row, 1.0) for row in rows]
+    assert list(quality_speed.radii(found).values()) == [quality_speed.SMALLEST] * 2
+    text = quality_speed.draw([replace(board, rows=rows)])
+    assert "bytes of its state, 0 B to 4 KiB, cross: none that can be carried" in text
+
+
+def test_one_state_for_all_says_nothing_by_size() -> None:
+    (board,) = boards(field())
+    assert quality_speed.radii([(replace(row, state_bytes=64.0), 1.0) for row in board.rows]) == {}
+    assert "bytes of its state" not in quality_speed.draw([board])
+
+
+def test_a_crowd_takes_the_whole_width_and_a_row_of_its_own() -> None:
+    many = [record(answers(7, 3), f"{place:016d}", model=f"lms/{place}") for place in range(quality_speed.CROWD)]
+    few, crowd = boards(field())[0], replace(boards(many)[0], task="recall/other")
+    assert (
+        width(quality_speed.draw([few])) < width(quality_speed.draw([crowd])) == width(quality_speed.draw([crowd, few]))
+    )
+
+
+def width(text: str) -> float:
+    return float(ElementTree.fromstring(text).attrib["viewBox"].split()[2])
