@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 # B batch, H heads, R rows, C columns, K key width, V value width
 
@@ -38,20 +39,25 @@ def sweep(q: Tensor, k: Tensor, v: Tensor, gates: Gates) -> tuple[Tensor, Tensor
     """
     batch, heads, rows, columns, _ = q.shape
     right = q.new_zeros(batch, heads, rows, k.shape[-1], v.shape[-1])
-    down, row = torch.zeros_like(right), torch.arange(rows, device=q.device)
+    down = torch.zeros_like(right)
+    row = torch.arange(rows, device=q.device)[:, None]
+    # what stands on each anti-diagonal, a row at a time; outside the image gates are shut
+    column = torch.arange(rows + columns - 1, device=q.device) - row
+    inside = ((column >= 0) & (column < columns)).to(q.dtype)
+    place = column.clamp(0, columns - 1)
+
+    def skewed(part: Tensor) -> Tensor:
+        return part[:, :, row, place]
+
+    queries, keys, values = (skewed(part)[..., None].unbind(3) for part in (q, k, v))
+    opened = [[(skewed(gate) * inside)[..., None, None].unbind(3) for gate in group] for group in gates]
     answers, out_right, out_down = [], [], []
     for diagonal in range(rows + columns - 1):
-        column = diagonal - row
-        inside = ((column >= 0) & (column < columns)).to(q.dtype)
-        place = column.clamp(0, columns - 1)
-        source, transition, mark = (
-            [part[:, :, row, place, None, None] * inside[:, None, None] for part in group] for group in gates
-        )
-        here_q, here_k, here_v = (part[:, :, row, place] for part in (q, k, v))
+        source, transition, mark = ([gate[diagonal] for gate in group] for group in opened)
         # the memory that left the row above goes down into this one
-        down = torch.cat([torch.zeros_like(down[:, :, :1]), down[:, :, :-1]], 2)
-        answers.append((here_q[..., None, :] @ (mark[0] * right + mark[1] * down))[..., 0, :])
-        written = here_k[..., :, None] * here_v[..., None, :]
+        down = functional.pad(down[:, :, :-1], (0, 0, 0, 0, 1, 0))
+        answers.append((queries[diagonal].mT @ (mark[0] * right + mark[1] * down))[..., 0, :])
+        written = keys[diagonal] @ values[diagonal].mT
         right, down = (
             source[0] * written + transition[0] * right + transition[1] * down,
             source[1] * written + transition[2] * right + transition[3] * down,
@@ -61,6 +67,5 @@ def sweep(q: Tensor, k: Tensor, v: Tensor, gates: Gates) -> tuple[Tensor, Tensor
         if diagonal >= rows - 1:
             out_down.append(down[:, :, rows - 1])
     # node (r, c) was answered on diagonal r + c
-    skewed = torch.stack(answers, 2)
-    y = skewed[:, :, row[:, None] + torch.arange(columns, device=q.device), row[:, None]]
+    y = torch.stack(answers, 2)[:, :, row + torch.arange(columns, device=q.device), row]
     return y, torch.stack(out_right, 2), torch.stack(out_down, 2)

@@ -131,19 +131,19 @@ class PlaneLayer(Mixer):
         nodes, logits = self.nodes(x_BTD)
         planes = [part.unflatten(2, shape) for part in nodes]
         source, turn, keep, mark = (torch.sigmoid(part).unflatten(2, shape) for part in logits[:4])
-        parts = []
-        for orientation in range(min(4, self.nodes.heads)):
-            chosen = slice(orientation, None, 4)
-            axes = [axis for bit, axis in ((1, 2), (2, 3)) if orientation & bit]
+        groups = [
+            (slice(orientation, None, 4), [axis for bit, axis in ((1, 2), (2, 3)) if orientation & bit])
+            for orientation in range(min(4, self.nodes.heads))
+        ]
 
-            def turned(part: Tensor, chosen: slice = chosen, axes: list[int] = axes) -> Tensor:
-                return part[:, chosen].flip(axes)
+        def turned(part: Tensor) -> Tensor:
+            # heads of one orientation stand together, and all are swept as one
+            return torch.cat([part[:, chosen].flip(axes) for chosen, axes in groups], 1)
 
-            q, k, v = (turned(part) for part in planes)
-            gates = directed(self.mode, turned(source), turned(turn), turned(keep), turned(mark))
-            y, _, _ = sweep(q, k, v, gates)
-            parts.append((chosen, y.flip(axes)))
-        joined = torch.empty_like(planes[2])
-        for chosen, y in parts:
-            joined[:, chosen] = y
+        q, k, v = (turned(part) for part in planes)
+        swept, _, _ = sweep(q, k, v, directed(self.mode, *(turned(gate) for gate in (source, turn, keep, mark))))
+        joined = torch.empty_like(swept)
+        sizes = [len(range(self.nodes.heads)[chosen]) for chosen, _ in groups]
+        for (chosen, axes), y in zip(groups, swept.split(sizes, 1), strict=True):
+            joined[:, chosen] = y.flip(axes)
         return self.nodes.leave(joined.flatten(2, 3), nodes, logits[4]), {}
