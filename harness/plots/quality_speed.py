@@ -197,10 +197,9 @@ def _names(
         left, top = spots[row.digest]
         more = wide[row.digest] - 4
         # to the right and left, a little above or below; then right above and below
-        places = ((6, -5), (6, 12), (-6 - long, -5), (-6 - long, 12), (-long / 2, -9), (-long / 2, 17))
-        for place, (dx, dy) in enumerate(places):
-            dx += more * (0.7 if place < 2 else -0.7 if place < 4 else 0.0)
-            dy += more * (0.7 if place % 2 else -0.7) if place < 4 else more * (1 if place == 5 else -1)
+        aside, up, down = 6 + 0.7 * more, -5 - 0.7 * more, 12 + 0.7 * more
+        places = [(aside, up), (aside, down), (-aside - long, up), (-aside - long, down)]
+        for dx, dy in (*places, (-long / 2, -9 - more), (-long / 2, 17 + more)):
             box = (left + dx, top + dy - 9, left + dx + long, top + dy + 2)
             inside = box[0] >= 2 and box[2] <= inner and box[1] >= -room.height and box[3] <= 0
             if inside and not any(_overlap(box, other) for other in taken):
