@@ -6,14 +6,16 @@ Trained on a passkey of 5 digits in `length` random tokens, read at the same and
 longest length above 95% does not fall as the state (N = 4, 8, 16, 32) grows; past the training length the state's norm
 grows, and stays flat with the remedies. Three are put into the trained weights without further training: `ceiling`
 (the largest norm of a head's state at the training length), `insert` 0.75 with `retain` 0.9999, and a `window` of the
-training length, which by its definition forgets a key that lies further back. The fourth is a fit of its own, on
-`keys` such sequences one after another, with gradients cut between them (truncated backpropagation through time).
+training length, which by its definition forgets a key that lies further back. The fourth goes on training, for `more`
+steps on sequences four times as long, through which the state is carried and gradients reach back `length` tokens
+(truncated backpropagation through time).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -24,7 +26,12 @@ import torch
 from _fitted import fitted, hits
 from tabulate import tabulate
 
+from harness import sources
 from harness.api import registry
+from harness.api.protocols import Setting, SilentMeter
+from harness.api.types import Budget
+from harness.models._training import Recipe, Spec, fit
+from harness.models.sequence._learner import Table
 
 SIZES = (4, 8, 16, 32)
 SOLVED = 0.95
@@ -46,6 +53,17 @@ def norms(network: Any, tokens_BT: torch.Tensor, marks: Sequence[int]) -> list[t
     return found
 
 
+def continued(fitted: Any, task: str, *, seed: int, steps: int, reach: int) -> Any:
+    """A copy, trained on: the state is carried through each sequence, gradients end `reach` tokens back."""
+    made = type(fitted)(deepcopy(fitted.network), fitted.facts, fitted.device)
+    data = Table.of(registry.create("task", task).examples("train", seed, sources.from_environment(print)))
+    spec = Spec(data.lengths, lambda rows: made.loss(data, rows, reach))
+    recipe = Recipe(learning_rate=1e-3, batch_examples=32, batch_tokens=32 * max(data.lengths))
+    setting = Setting(sources.from_environment(print))
+    fit(made.network, spec, recipe, budget=Budget(steps=steps), seed=seed, setting=setting, meter=SilentMeter())
+    return made
+
+
 def changed(entry: Any, fitted: Any, **choices: float) -> Any:
     """The same weights in a network with other choices."""
     network = replace(entry, **choices).network(fitted.facts).eval()
@@ -62,7 +80,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=100, help="test sequences of each length")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--states", type=int, nargs="+", default=list(SIZES), help="numbers a channel (N)")
-    parser.add_argument("--keys", type=int, default=8, help="sequences of a longer one, for the fourth remedy")
+    parser.add_argument("--more", type=int, default=500, help="training steps of the fourth remedy")
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
     asked = parser.parse_args()
     lengths = [asked.length]
@@ -75,8 +93,8 @@ def main() -> None:
             spec = f"sequence/mamba2:states={size},width={asked.width}"
             entry = registry.create("model", spec)
             model = fitted(spec, task, seed=seed, steps=asked.steps, out=asked.out)
-            spec, longer = f"{spec},backprop={asked.length}", f"{task},keys={asked.keys}"
-            carried = fitted(spec, longer, seed=seed, steps=asked.steps, out=asked.out)
+            longer = f"long_range/hidden_digits:length={4 * asked.length},train=20000"
+            carried = continued(model, longer, seed=seed, steps=asked.more, reach=asked.length)
             probe = registry.create("task", f"{task},test=8,test_length={asked.longest}")
             tokens = np.stack([item.requests[0].sequence for item in probe.examples("test", seed, None)])
             with torch.inference_mode():
@@ -87,7 +105,7 @@ def main() -> None:
                     "ceiling": changed(entry, model, ceiling=ceiling),
                     "insert 0.75": changed(entry, model, insert=0.75, retain=0.9999),
                     "window": changed(entry, model, window=asked.length),
-                    f"{asked.keys} keys": carried,
+                    "longer data": carried,
                 }
                 for way, variant in ways.items():
                     tests = {length: f"{task},test={asked.examples},test_length={length}" for length in lengths}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.api.registry import task
 from harness.api.types import Label
@@ -22,7 +21,6 @@ class HiddenDigits(DrawnTask):
 
     At question i the label is digit i. Tokens 0..9 are digits, 10 the mark, 11 the question and the `fillers` after
     that are filler. `length` counts every token of a training sequence, `test_length` (0: the same) of a test one.
-    With `keys` a training sequence is that many of them, one after another, for training on longer data.
     Differs from the paper: symbols in place of English sentences; every digit counts on its own.
     """
 
@@ -30,14 +28,13 @@ class HiddenDigits(DrawnTask):
     length: int = 64  # tokens
     test_length: int = 0  # tokens
     fillers: int = 16
-    keys: int = 1
 
     def __post_init__(self) -> None:
         """Refuse sequences without room for key and questions."""
         super().__post_init__()
         room = 2 * self.digits + 1
-        if min(self.digits, self.fillers, self.keys) < 1 or min(self.length, self.test_length or self.length) < room:
-            raise ValueError(f"hidden_digits needs digits, fillers, keys >= 1 and lengths of {room} or more.")
+        if min(self.digits, self.fillers) < 1 or min(self.length, self.test_length or self.length) < room:
+            raise ValueError(f"hidden_digits needs digits and fillers of 1 or more and lengths of {room} or more.")
 
     @property
     def chance(self) -> float:
@@ -45,15 +42,8 @@ class HiddenDigits(DrawnTask):
         return 0.1
 
     def draw(self, rng: np.random.Generator, split: str) -> Drawn:
-        """A key at a uniform depth, or several such sequences in one."""
+        """A key at a uniform depth."""
         length = self.test_length or self.length if split == "test" else self.length
-        parts = [self._part(rng, length) for _ in range(1 if split == "test" else self.keys)]
-        asked = [part * length + place for part in range(len(parts)) for place in range(length - self.digits, length)]
-        sequence = np.concatenate([part for part, _ in parts])
-        request = Label(sequence, 10, 12 + self.fillers, tuple(asked))
-        return Drawn(request, [int(digit) for _, digits in parts for digit in digits], {"length": str(length)})
-
-    def _part(self, rng: np.random.Generator, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         asked = length - self.digits
         sequence = rng.integers(12, 12 + self.fillers, length)
         digits = rng.integers(0, 10, self.digits)
@@ -61,4 +51,5 @@ class HiddenDigits(DrawnTask):
         sequence[place] = 10
         sequence[place + 1 : place + 1 + self.digits] = digits
         sequence[asked:] = 11
-        return sequence, digits
+        request = Label(sequence, 10, 12 + self.fillers, tuple(range(asked, length)))
+        return Drawn(request, [int(digit) for digit in digits], {"length": str(length)})

@@ -14,7 +14,7 @@ from harness.api.protocols import Setting, SilentMeter
 from harness.api.types import Budget
 from harness.models.sequence._learner import FittedSequence, Table
 
-TASK = "long_range/hidden_digits:length=12,keys=3,train=8,validation=4,test=4"
+TASK = "long_range/parity:length=36,train=8,validation=4,test=4"
 NOWHERE: Any = None
 
 
@@ -43,7 +43,7 @@ def test_the_loss_is_that_of_the_whole_sequence_however_far_gradients_reach(name
     whole, graded = model.loss(data, range(4))
     cut, same = model.loss(data, range(4), reach)
     assert float(cut.detach()) == pytest.approx(float(whole.detach()), rel=1e-9)
-    assert graded == same == 4 * 3 * 5
+    assert graded == same == 4 * 36
 
 
 def test_gradients_end_where_the_reach_ends() -> None:
@@ -69,7 +69,7 @@ def test_a_fit_with_a_reach_ends_in_other_weights_and_answers_as_ever() -> None:
         )  # fmt: skip
         requests = [example.requests[0] for example in task.examples("test", 0, NOWHERE)]
         found[reach] = fitted.label(requests, meter=SilentMeter())[0].scores
-    assert found[0].shape == found[12].shape == (5, 10)
+    assert found[0].shape == found[12].shape == (128, 2)
     assert abs(found[0] - found[12]).max() > 1e-7
 
 

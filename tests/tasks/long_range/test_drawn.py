@@ -178,19 +178,6 @@ def test_a_passkey_of_all_depths_is_asked_for_at_the_end() -> None:
     assert depths == set(range(10))
 
 
-def test_several_passkeys_stand_one_after_another_in_training_only() -> None:
-    task = HiddenDigits(length=16, keys=3)
-    (example,) = itertools.islice(task.examples("train", 0, NOWHERE), 1)
-    (request,) = example.requests
-    assert request.sequence.shape == (48,)
-    assert request.positions == (*range(11, 16), *range(27, 32), *range(43, 48))
-    for part in range(3):
-        sequence = request.sequence[16 * part : 16 * part + 16].tolist()
-        place = sequence.index(10)
-        assert sequence[place + 1 : place + 6] == example.target[5 * part : 5 * part + 5]
-    assert drawn(task)[0][0].tolist() == drawn(HiddenDigits(length=16))[0][0].tolist()
-
-
 def test_a_passkey_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="lengths of 11 or more"):
         HiddenDigits(length=10)
