@@ -2,8 +2,9 @@
 
     python benchmarks/zoo/noun_list.py [--steps 1500] [--width 96] [--out runs/zoo]
 
-Both are byte-level language models, trained from scratch on texts in which a list of words is read twice with a short
-sentence between (words of Python's documentation, drawn anew for every text, so that only copying helps). Then
+Both are byte-level language models, trained from scratch on texts in which a list of words is read twice, after some
+other words each time (all of them words of Python's documentation, drawn anew for every text, so that only copying
+helps, and only a model that looks for the list itself can use it in the task's own sentences). Then
 `recall/noun_list`: repeat surprisal in percent of the first list's, for the same list, the same nouns in another order
 and other nouns. The claim: the transformer's falls far below 100 for the same list; the LSTM's falls less, and as much
 for the other order.
@@ -23,7 +24,6 @@ from harness.progress import Display
 from harness.session import Session
 
 TEXTS = 12_000
-BETWEEN = ("He read the list again:", "Then she wrote it down:", "Later they saw it once more:", "It said again:")
 TASK = "recall/noun_list:length=5,scenario=short"
 
 
@@ -35,13 +35,17 @@ def words() -> list[str]:
 
 
 def corpus(seed: int, texts: int) -> str:
-    """Paragraphs `Mary wrote down a list of words: a, b, c. <sentence> a, b, c.` with 3 to 6 words each."""
+    """Paragraphs `Some words: a, b, c. Other words: a, b, c.` with 2 to 10 words before and 3 to 8 in a list."""
     rng, known = np.random.default_rng(seed), words()
-    lines = []
-    for _ in range(texts):
-        chosen = ", ".join(known[index] for index in rng.choice(len(known), int(rng.integers(3, 7)), replace=False))
-        lines.append(f"Here is a list: {chosen}. {BETWEEN[int(rng.integers(len(BETWEEN)))]} {chosen}.")
-    return "\n\n".join(lines)
+
+    def drawn(fewest: int, most: int) -> list[str]:
+        return [known[index] for index in rng.choice(len(known), int(rng.integers(fewest, most + 1)), replace=False)]
+
+    def sentence(listed: str) -> str:
+        return f"{' '.join(drawn(2, 10)).capitalize()}: {listed}."
+
+    lists = [", ".join(drawn(3, 8)) for _ in range(texts)]
+    return "\n\n".join(f"{sentence(listed)} {sentence(listed)}" for listed in lists)
 
 
 def main() -> None:

@@ -107,9 +107,11 @@ def test_every_text_of_the_corpus_reads_its_list_twice(script: Any) -> None:
     assert len(texts) == 40
     assert texts == noun_list.corpus(0, 40).split("\n\n")
     for text in texts:
-        first, second = text.removeprefix("Here is a list: ").removesuffix(".").split(". ")
-        assert 3 <= len(first.split(", ")) <= 6
-        assert second.split(": ")[1] == first
+        first, second = (part.split(": ") for part in text.removesuffix(".").split(". "))
+        assert first[1] == second[1]
+        assert first[0] != second[0]
+        assert 3 <= len(first[1].split(", ")) <= 8
+        assert 2 <= len(second[0].split()) <= 10
 
 
 def test_a_fit_is_kept_and_asked_of_a_longer_test(script: Any, tmp_path: Path) -> None:
