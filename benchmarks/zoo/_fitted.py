@@ -22,8 +22,7 @@ BATCH = 25
 
 def fitted(model: str, task: str, *, seed: int, steps: int, out: Path) -> Any:
     """The model trained on the task; finished fits are kept under `out` and loaded."""
-    name = hashlib.sha256(f"{model}|{task}|{steps}|{seed}".encode()).hexdigest()[:16]
-    setting = Setting(sources.from_environment(print), folder=out / "fits_of_claims" / name)
+    setting = Setting(sources.from_environment(print), folder=place(out, model, task, steps, seed))
     made = registry.create("task", task)
     return registry.create("model", model).fit(
         lambda: made.examples("train", seed, setting.sources),
@@ -33,6 +32,11 @@ def fitted(model: str, task: str, *, seed: int, steps: int, out: Path) -> Any:
         setting=setting,
         meter=SilentMeter(),
     )
+
+
+def place(out: Path, *choices: object) -> Path:
+    """Where a fit of these choices is kept."""
+    return out / "fits_of_claims" / hashlib.sha256("|".join(map(str, choices)).encode()).hexdigest()[:16]
 
 
 def hits(model: Any, task: str, *, seed: int) -> NDArray[np.float64]:

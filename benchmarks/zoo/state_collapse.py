@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _fitted import fitted, hits
+from _fitted import fitted, hits, place
 from tabulate import tabulate
 
 from harness import sources
@@ -53,13 +53,13 @@ def norms(network: Any, tokens_BT: torch.Tensor, marks: Sequence[int]) -> list[t
     return found
 
 
-def continued(fitted: Any, task: str, *, seed: int, steps: int, reach: int) -> Any:
-    """A copy, trained on: the state is carried through each sequence, gradients end `reach` tokens back."""
+def continued(fitted: Any, task: str, folder: Path, *, seed: int, steps: int, reach: int) -> Any:
+    """A copy, trained on and kept in `folder`: the state is carried through each sequence, gradients end `reach` tokens back."""
     made = type(fitted)(deepcopy(fitted.network), fitted.facts, fitted.device)
     data = Table.of(registry.create("task", task).examples("train", seed, sources.from_environment(print)))
     spec = Spec(data.lengths, lambda rows: made.loss(data, rows, reach))
     recipe = Recipe(learning_rate=1e-3, batch_examples=32, batch_tokens=32 * max(data.lengths))
-    setting = Setting(sources.from_environment(print))
+    setting = Setting(sources.from_environment(print), folder=folder)
     fit(made.network, spec, recipe, budget=Budget(steps=steps), seed=seed, setting=setting, meter=SilentMeter())
     return made
 
@@ -94,8 +94,10 @@ def main() -> None:
             entry = registry.create("model", spec)
             model = fitted(spec, task, seed=seed, steps=asked.steps, out=asked.out)
             longer = f"long_range/hidden_digits:length={4 * asked.length},train=20000"
-            carried = continued(model, longer, seed=seed, steps=asked.more, reach=asked.length)
-            probe = registry.create("task", f"{task},test=8,test_length={asked.longest}")
+            folder = place(asked.out, spec, task, asked.steps, longer, asked.more, seed)
+            carried = continued(model, longer, folder, seed=seed, steps=asked.more, reach=asked.length)
+            # the questions stand behind the last length, since they too are written
+            probe = registry.create("task", f"{task},test=32,test_length={asked.longest + asked.length}")
             tokens = np.stack([item.requests[0].sequence for item in probe.examples("test", seed, None)])
             with torch.inference_mode():
                 plain = norms(model.network, torch.as_tensor(tokens), lengths)
@@ -114,11 +116,25 @@ def main() -> None:
                     growth = [float(norm.mean() / seen[0].mean()) for norm in seen]
                     shown = [f"{right[length]:.3f}" for length in lengths]
                     rows.append([size, seed, way, *shown, longest_solved(right)])
-                    grown.append([size, seed, way, *(f"{value:.2f}" for value in growth)])
+                    grown.append([size, seed, way, *growth])
                     print(f"N {size}, seed {seed}, {way}: {' '.join(shown)}", flush=True)
     print(tabulate(rows, ["N", "seed", "remedy", *map(str, lengths), "longest > 95%"], disable_numparse=True))
     print(f"norm of the state over that after {asked.length} tokens")
-    print(tabulate(grown, ["N", "seed", "remedy", *map(str, lengths)], disable_numparse=True))
+    shown = [[*row[:3], *(f"{value:.2f}" for value in row[3:])] for row in grown]
+    print(tabulate(shown, ["N", "seed", "remedy", *map(str, lengths)], disable_numparse=True))
+    print("medians over seeds")
+    heads = ["N", "remedy", "longest > 95%", *(f"norm at {length}" for length in lengths)]
+    print(tabulate(medians(rows, grown), heads, disable_numparse=True))
+
+
+def medians(rows: Sequence[Sequence[Any]], grown: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Of each size and remedy, over its seeds: the longest length and the norms' growth."""
+    found = []
+    for size, way in dict.fromkeys((row[0], row[2]) for row in rows):
+        longest = [row[-1] for row in rows if (row[0], row[2]) == (size, way)]
+        growth = np.median([row[3:] for row in grown if (row[0], row[2]) == (size, way)], axis=0)
+        found.append([size, way, f"{np.median(longest):g}", *(f"{value:.2f}" for value in growth)])
+    return found
 
 
 if __name__ == "__main__":

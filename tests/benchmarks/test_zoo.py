@@ -74,6 +74,12 @@ def test_the_longest_solved_length_ends_at_the_first_failure(script: Any) -> Non
     assert longest({64: 1.0, 128: 0.96}) == 128
 
 
+def test_a_median_is_over_the_seeds_of_one_size_and_remedy(script: Any) -> None:
+    rows = [[4, 0, "none", "1.0", 64], [4, 1, "none", "1.0", 128], [4, 2, "none", "1.0", 512], [8, 0, "none", "1.0", 0]]
+    grown = [[4, 0, "none", 1.0], [4, 1, "none", 3.0], [4, 2, "none", 2.0], [8, 0, "none", 5.0]]
+    assert script("state_collapse").medians(rows, grown) == [[4, "none", "128", "2.00"], [8, "none", "0", "5.00"]]
+
+
 def test_norms_are_those_of_the_state_after_each_mark(script: Any) -> None:
     torch.manual_seed(0)
     facts = Facts("label", 3, 5, per_position=True, longest=8)
