@@ -54,7 +54,7 @@ def norms(network: Any, tokens_BT: torch.Tensor, marks: Sequence[int]) -> list[t
 
 
 def continued(fitted: Any, task: str, folder: Path, *, seed: int, steps: int, reach: int) -> Any:
-    """A copy, trained on and kept in `folder`: the state is carried through each sequence, gradients end `reach` tokens back."""
+    """A copy, trained on and kept in `folder`: states are carried on, gradients end `reach` tokens back."""
     made = type(fitted)(deepcopy(fitted.network), fitted.facts, fitted.device)
     data = Table.of(registry.create("task", task).examples("train", seed, sources.from_environment(print)))
     spec = Spec(data.lengths, lambda rows: made.loss(data, rows, reach))

@@ -2,6 +2,8 @@
 
 M_t = (1 - alpha_t) M_{t-1} + S_t,  S_t = eta_t S_{t-1} - theta_t grad |M(k_t) - v_t|^2,  read y_t = M_t(q_t).
 Within a chunk every gradient is taken at the weights that the chunk began with, so that S and M are two linear scans.
+Steps of one chunk that agree add up and may overshoot, so the gradient of each layer and token is shortened to the norm
+that an error of root mean square `limit` has on a unit key: weights grow by so much a token and no faster.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ linear_scan = operation("linear_scan")
 class NeuralMemory(nn.Module):
     """Per head, `depth` linear maps with SiLU between; chunks are counted from the start of the sequence."""
 
-    def __init__(self, heads: int, size: int, depth: int, expand: int, chunk: int) -> None:
+    def __init__(self, heads: int, size: int, depth: int, expand: int, chunk: int, limit: float = float("inf")) -> None:
         super().__init__()
-        self.chunk = chunk
+        self.chunk, self.limit = chunk, limit
         widths = [size, *[expand * size] * (depth - 1), size]
         self.first = nn.ParameterList(
             torch.randn(heads, enter, leave) * enter**-0.5 for enter, leave in pairwise(widths)
@@ -89,11 +91,19 @@ class NeuralMemory(nn.Module):
             entered.append(functional.silu(before[-1]) if layer + 1 < len(weights) else before[-1])
         error, found = 2 * (entered[-1] - v), []
         for layer in reversed(range(len(weights))):
-            found.append((entered[layer], error))
+            found.append((entered[layer], self._limited(entered[layer], error)))
             if layer:
                 gate = torch.sigmoid(before[layer])
                 error = (error @ weights[layer].mT) * gate * (1 + before[layer] * (1 - gate))
         return found[::-1]
+
+    def _limited(self, entered: Tensor, error: Tensor) -> Tensor:
+        """The error, shortened where its product with the input is too long."""
+        if self.limit == float("inf"):
+            return error
+        longest = 2 * self.limit * self.first[0].shape[1] ** 0.5
+        square = entered.square().sum(-1, keepdim=True) * error.square().sum(-1, keepdim=True)
+        return error * (longest / square.clamp(min=longest**2).sqrt())
 
 
 def _scan(gate_BHT: Tensor, drive: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,9 @@ class Titans(SequenceModel):
     memory: that alone (LMM). context: segments attend to learned tokens, to what the memory recalls and to
     themselves (MAC). gate: a sliding window times the memory (MAG). layer: the window over the memory (MAL).
     Depth 1 with eta = alpha = 0 and chunks of 1 is the delta rule.
-    Differs from the paper: theta is at most `rate`; MAC reads and writes without convolutions; small widths.
+    Differs from the paper: theta is at most `rate` and a token's gradient is shortened to what an error of `limit`
+    gives, without which chunks of steps can overshoot until weights are infinite; MAC reads and writes without
+    convolutions; small widths.
     """
 
     heads: int = 4
@@ -40,6 +42,7 @@ class Titans(SequenceModel):
     form: Form = "memory"
     window: int = 64  # tokens, of `gate` and `layer`
     persistent: int = 4  # learned tokens
+    limit: float = 4.0  # root mean square of M(k) - v, some four times that of fresh values; 0 for none
     rate: float = 0.5  # a full step of the delta rule, whose gradient carries a factor 2
 
     def mixer(self, site: Site) -> Mixer:
@@ -47,7 +50,8 @@ class Titans(SequenceModel):
         if self.memory_depth < 1 or self.chunk < 1 or site.width % self.heads:
             raise UsageError(f"titans: depth and chunk must be at least 1 and heads divide the width {site.width}.")
         size = site.width // self.heads
-        network = NeuralMemory(self.heads, size, self.memory_depth, self.expand, self.chunk)
+        limit = self.limit or float("inf")
+        network = NeuralMemory(self.heads, size, self.memory_depth, self.expand, self.chunk, limit)
         if self.form == "context":
             return MemoryAsContext(MemoryLayer(site.width, network, self.rate, taps=1), self.heads, self.persistent)
         memory = MemoryLayer(site.width, network, self.rate, taps=4)

@@ -87,3 +87,39 @@ def test_a_fresh_memory_stays_bounded_where_every_token_is_the_same(seed: int) -
     token = torch.nn.functional.rms_norm(torch.randn(1, 1, 32), (32,))
     answers, _ = layer(token.expand(1, 256, 32))
     assert answers.abs().max() < 1.0
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_gradient_beyond_the_limit_is_shortened_and_one_within_is_not(depth: int) -> None:
+    q, k, v = tokens()
+    made = NeuralMemory(2, 3, depth, 2, chunk=1, limit=1.0).double()
+    free = NeuralMemory(2, 3, depth, 2, chunk=1).double()
+    free.load_state_dict(made.state_dict())
+    longest = 2 * 3**0.5
+    shortened = 0
+    for (entered, error), (_, whole) in zip(
+        *(one._gradients(k, v, one.start(1, q.device, q.dtype)) for one in (made, free)), strict=True
+    ):
+        norms, before = (entered.norm(dim=-1) * part.norm(dim=-1) for part in (error, whole))
+        assert float((norms - before.clamp(max=longest)).abs().max()) < 1e-12
+        assert (
+            float((error * whole.norm(dim=-1, keepdim=True) - whole * error.norm(dim=-1, keepdim=True)).abs().max())
+            < 1e-12
+        )
+        shortened += int((before > longest).sum())
+    assert 0 < shortened < 24 * depth
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_memory_that_overshoots_grows_no_faster_than_its_limit(depth: int) -> None:
+    # steps eight times too large for equal keys in one chunk: without a limit the weights are infinite at once
+    q, k, v = (part[:, :, :1].expand(-1, -1, 400, -1) for part in tokens())
+    k = torch.nn.functional.normalize(k, dim=-1)
+    ends = []
+    for limit in (float("inf"), 4.0):
+        torch.manual_seed(0)
+        made = NeuralMemory(2, 3, depth, 2, chunk=16, limit=limit).double()
+        found, _ = made(q, k, v, rates(400, 0.5, 0.5, 0.1), made.start(1, q.device, q.dtype))
+        ends.append(float(found.abs().max()))
+    assert not ends[0] < 1e12
+    assert ends[1] < 1e8
