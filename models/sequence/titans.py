@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, final
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.api.errors import UsageError
+from harness.api.protocols import Setting
 from harness.api.registry import model
 from harness.models.sequence._banded import WindowAttention
 from harness.models.sequence._learner import SequenceModel
@@ -44,6 +46,10 @@ class Titans(SequenceModel):
     persistent: int = 4  # learned tokens
     limit: float = 4.0  # root mean square of M(k) - v, some four times that of fresh values; 0 for none
     rate: float = 0.5  # a full step of the delta rule, whose gradient carries a factor 2
+
+    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
+        """The training code's version, and the memory's: it was unbounded at first."""
+        return {**super().fingerprint(setting), "memory": "bounded"}
 
     def mixer(self, site: Site) -> Mixer:
         """One layer."""
