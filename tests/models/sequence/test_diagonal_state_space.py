@@ -38,6 +38,24 @@ def test_the_convolution_of_s4d_is_its_recurrence_and_its_published_kernel(init:
     assert torch.allclose(found, torch.stack(by_kernel, -1) + made.d[:, None] * x, atol=1e-11)
 
 
+@pytest.mark.parametrize("length", [1, diagonal.BLOCK - 1, diagonal.BLOCK, diagonal.BLOCK + 1, 3 * diagonal.BLOCK + 7])
+@pytest.mark.parametrize("real", [False, True])
+def test_blocks_hand_on_and_read_the_state_that_steps_leave(length: int, real: bool) -> None:
+    rate = torch.randn(3, 4, dtype=torch.float64).abs() / 20
+    log_a = -rate if real else torch.complex(-rate, torch.randn(3, 4, dtype=torch.float64))
+    system = diagonal.Diagonal(log_a, torch.randn(3, 4, dtype=log_a.dtype), torch.randn(3, dtype=torch.float64))
+    x, held = torch.randn(2, 3, length, dtype=torch.float64), torch.randn(2, 3, 4, dtype=log_a.dtype)
+    for start in (held, None):
+        found, last = diagonal.run(system, x, start, hand_on=True)
+        state, stepped = torch.zeros_like(held) if start is None else start, []
+        for time in range(length):
+            y, state = diagonal.step(system, x[:, :, time], state)
+            stepped.append(y)
+        assert last is not None
+        assert float((found - torch.stack(stepped, -1)).abs().max()) < 1e-11
+        assert float((last - state).abs().max()) < 1e-11
+
+
 def test_the_published_spectra() -> None:
     decay, turn = spectrum("lin", 4)
     assert decay.tolist() == [0.5] * 4
