@@ -5,6 +5,7 @@ import torch
 
 from harness.api.errors import UsageError
 from harness.kernels._dispatch import operation
+from harness.kernels.causal_conv import cpu, reference
 
 causal_conv = operation("causal_conv")
 
@@ -48,3 +49,16 @@ def test_what_does_not_fit_is_refused_in_one_line(
 ) -> None:
     with pytest.raises(UsageError, match=f"^causal_conv: {message}"):
         causal_conv(torch.ones(1, 2, 5), weight, None, past, dilation)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("taps", [1, cpu.FEW, cpu.FEW + 1])
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_first_and_second_gradients_of_a_depthwise_convolution_are_slopes(batch: int, taps: int, dilation: int) -> None:
+    torch.manual_seed(0)
+    shapes = [(batch, 2, 5), (2, taps), (2,), (batch, 2, (taps - 1) * dilation)]
+    given = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    truth, _ = reference.causal_conv(*given, dilation=dilation)
+    assert float((cpu.causal_conv(*given, dilation=dilation)[0] - truth).detach().abs().max()) < 1e-12
+    assert torch.autograd.gradcheck(lambda *items: cpu.causal_conv(*items, dilation=dilation), given)
+    assert torch.autograd.gradgradcheck(lambda *items: cpu.causal_conv(*items, dilation=dilation)[0], given)
