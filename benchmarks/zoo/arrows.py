@@ -4,8 +4,8 @@
 
 Patches of 4 pixels give 6 tokens a side in training and 12 at test; 2 pixels give the paper's numbers, 12 and 24, at an
 eighth of its scale. pLSTM should lose less accuracy at twice the size than transformers (ViT) of as many parameters
-(within 1%), which see all patches at once, with rotary positions along the flattened image or none. Every fit is read at
-both sizes. pLSTM's sources and marks start at 1/2: at the paper's -5 nothing is learned within thousands of steps.
+(within 1%), which see all patches at once, with rotary positions along the flattened image or none. Every fit is read
+at both sizes. pLSTM's sources and marks start at 1/2: from the paper's -5 nothing is learned in thousands of steps.
 """
 
 from __future__ import annotations
