@@ -31,7 +31,7 @@ HELD_OUT = 200  # windows of the validation text, at most, that choose the best 
     doors=("score",),
     learns=True,
     paper="Ulmer 2021, Recoding latent sentence representations, arXiv:2101.00674; "
-    "anchored ensembles: Pearce et al. 2018, arXiv:1810.05546",
+    "anchored ensembles: Pearce et al. 2020, AISTATS, PMLR 108",
     differs="-log p in place of p^-p - 1, whose descent makes improbable words less probable; entropies are a row's "
     "own; AdamW on windows that begin empty, and one layer of 200 units",
 )
