@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,17 @@ def place(out: Path, *choices: object) -> Path:
     return out / "fits_of_claims" / hashlib.sha256("|".join(map(str, choices)).encode()).hexdigest()[:16]
 
 
-def hits(model: Any, task: str, *, seed: int) -> NDArray[np.float64]:
-    """Accuracy of each test example of a task."""
+def answers(model: Any, task: str, *, seed: int) -> list[tuple[NDArray[np.float64], Any]]:
+    """Scores and target of each test example of a task."""
     examples = list(registry.create("task", task).examples("test", seed, sources.from_environment(print)))
-    found: list[float] = []
+    found = []
     for start in range(0, len(examples), BATCH):
         part = examples[start : start + BATCH]
-        answers = model.label([example.requests[0] for example in part], meter=SilentMeter())
-        pairs = zip(answers, part, strict=True)
-        found += [float(np.mean(answer.scores.argmax(-1) == example.target)) for answer, example in pairs]
-    return np.array(found)
+        given = model.label([example.requests[0] for example in part], meter=SilentMeter())
+        found += [(answer.scores, example.target) for answer, example in zip(given, part, strict=True)]
+    return found
+
+
+def hits(found: Sequence[tuple[NDArray[np.float64], Any]]) -> NDArray[np.float64]:
+    """Accuracy of each example."""
+    return np.array([float(np.mean(scores.argmax(-1) == target)) for scores, target in found])

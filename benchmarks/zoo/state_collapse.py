@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _fitted import fitted, hits, place
+from _fitted import answers, fitted, hits, place
 from tabulate import tabulate
 
 from harness import sources
@@ -111,7 +111,9 @@ def main() -> None:
                 }
                 for way, variant in ways.items():
                     tests = {length: f"{task},test={asked.examples},test_length={length}" for length in lengths}
-                    right = {length: float(hits(variant, test, seed=seed).mean()) for length, test in tests.items()}
+                    right = {
+                        length: float(hits(answers(variant, test, seed=seed)).mean()) for length, test in tests.items()
+                    }
                     seen = norms(variant.network, torch.as_tensor(tokens), lengths)
                     growth = [float(norm.mean() / seen[0].mean()) for norm in seen]
                     shown = [f"{right[length]:.3f}" for length in lengths]

@@ -127,9 +127,16 @@ def test_a_fit_is_kept_and_asked_of_a_longer_test(script: Any, tmp_path: Path) -
     again = fits.fitted(spec, task, seed=0, steps=2, out=tmp_path)
     assert len(list(tmp_path.rglob("checkpoint.safetensors"))) == 1
     assert torch.equal(first.network.head.weight, again.network.head.weight)
-    right = fits.hits(first, f"{task},test_length=9,first=5", seed=0)
+    right = fits.hits(fits.answers(first, f"{task},test_length=9,first=5", seed=0))
     assert right.shape == (3,)
     assert set(right * 4) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_the_area_is_the_share_of_pairs_in_order(script: Any) -> None:
+    area = script("arrows").area
+    assert area([3.0, 2.0, 1.0], [1, 1, 0]) == 1.0
+    assert area([1.0, 2.0, 1.0], [1, 0, 0]) == 0.25
+    assert area([5.0, 5.0], [0, 1]) == 0.5
 
 
 def test_the_moving_average_is_the_same_with_its_kernel_kept_or_generated(script: Any) -> None:
