@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness import sources
 from harness.api import registry
 from harness.models.sequence._learner import Facts
 
@@ -107,17 +108,26 @@ def test_a_remedy_that_never_acts_changes_no_answer(script: Any) -> None:
         assert float((change(entry, fitted, ceiling=1e-6).network(tokens)[0] - plain).abs().max()) > 1e-6
 
 
-def test_every_text_of_the_corpus_reads_its_list_twice(script: Any) -> None:
+def test_every_text_of_the_corpus_reads_its_list_twice_in_the_tasks_frame_and_in_other_words(script: Any) -> None:
     noun_list = script("noun_list")
-    texts = noun_list.corpus(0, 40).split("\n\n")
+    trials = list(registry.create("task", noun_list.TASK).examples("test", 0, sources.from_environment(print)))
+    before, between = noun_list.frame(trials[0])
+    assert trials[0].requests[0].context + trials[0].requests[0].continuation == (
+        f"{before}{', '.join(nouns(trials[0], 'first'))}{between}{', '.join(nouns(trials[0], 'second'))}."
+    )
+    texts = noun_list.corpus(trials, 0, 40).split("\n\n")
     assert len(texts) == 40
-    assert texts == noun_list.corpus(0, 40).split("\n\n")
+    assert texts == noun_list.corpus(trials, 0, 40).split("\n\n")
+    asked = {noun for trial in trials for noun in nouns(trial, "first")}
     for text in texts:
-        first, second = (part.split(": ") for part in text.removesuffix(".").split(". "))
-        assert first[1] == second[1]
-        assert first[0] != second[0]
-        assert 3 <= len(first[1].split(", ")) <= 8
-        assert 2 <= len(second[0].split()) <= 10
+        first, second = text.removeprefix(before).removesuffix(".").split(between)
+        assert first == second
+        assert 3 <= len(first.split(", ")) <= 7
+        assert not asked & set(first.split(", "))
+
+
+def nouns(trial: Any, which: str) -> list[str]:
+    return [trial.requests[0].continuation[start:end] for start, end in trial.target[which]]
 
 
 def test_a_fit_is_kept_and_asked_of_a_longer_test(script: Any, tmp_path: Path) -> None:
