@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--width", type=int, default=96)
-    parser.add_argument("--context", type=int, default=256, help="bytes")
+    parser.add_argument("--context", type=int, default=512, help="bytes of a window, of which a step reads 4,096")
     parser.add_argument("--limit", type=int, help="trials")
     parser.add_argument("--models", default="transformer,lstm")
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"))
@@ -71,6 +71,7 @@ def main() -> None:
     trials = list(registry.create("task", TASK).examples("test", 0, sources.from_environment(print)))
     file.write_text(corpus(trials, 0, TEXTS), encoding="utf-8")
     size = f"width={asked.width},depth=2,steps={asked.steps},context={asked.context},corpus={file}"
+    size += f",batch={max(1, 4096 // asked.context)}"
     models = [f"lms/scratch:mixer=sequence/{name},{size}" for name in asked.models.split(",")]
     plan, rows = planning.plan([TASK], models, limit=asked.limit), []
     with Display(len(plan.cells)) as display:
