@@ -96,7 +96,7 @@ def _panel(board: Board) -> Panel:
         Key(label(device or "unknown machine", 44), kind(place), mark(place)) for place, device in enumerate(devices)
     ]
     return Panel(
-        title=[label(board.task, 52), *_sizes(found, grown)],
+        title=[label(board.task, 110 if crowded else 52), *_sizes(found, grown)],
         x=x,
         y=y,
         shapes=[*shapes, *_names(found if crowded else found[:LABELLED], found, grown, _Room(x, y, width, height))],
