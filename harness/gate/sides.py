@@ -101,7 +101,9 @@ def install_reference(root: Path, revision: str, folder: Path) -> Side:
     commit = _git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
     tree = folder / "reference-tree"
     with tarfile.open(fileobj=io.BytesIO(_git(root, "archive", "--format=tar", commit))) as archive:
-        archive.extractall(tree, filter="data")
+        if hasattr(tarfile, "data_filter"):  # from Python 3.11.4 on; what git packed is as safe without it
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(tree)
     return Side("reference", _install(tree, folder / "reference"), commit)
 
 
