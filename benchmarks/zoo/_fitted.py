@@ -36,7 +36,7 @@ def fitted(model: str, task: str, *, seed: int, steps: int, out: Path) -> Any:
 
 
 def place(out: Path, *choices: object) -> Path:
-    """Where a fit of these choices is kept."""
+    """Where a fit of these choices is kept; a change of the code is none of them and wants another `out`."""
     return out / "fits_of_claims" / hashlib.sha256("|".join(map(str, choices)).encode()).hexdigest()[:16]
 
 

@@ -4,11 +4,9 @@
 
 Both are byte-level language models, trained from scratch on texts in which a list of words is read twice. The sentences
 around the lists are the task's own; the words are those of Python's documentation that are none of its nouns, drawn
-anew for every text, so that only copying helps and the task's lists are new to both. (Among ever new sentences neither
-model of this size learned to copy within 4,000 steps.) Then
-`recall/noun_list`: repeat surprisal in percent of the first list's, for the same list, the same nouns in another order
-and other nouns. The claim: the transformer's falls far below 100 for the same list; the LSTM's falls less, and as much
-for the other order.
+anew for every text, so that only copying helps and the task's lists are new to both. Then `recall/noun_list`: repeat
+surprisal in percent of the first list's, for the same list, the same nouns in another order and other nouns. The claim:
+the transformer's falls far below 100 for the same list; the LSTM's falls less, and as much for the other order.
 """
 
 from __future__ import annotations

@@ -66,8 +66,12 @@ class SequenceModel(ABC):
         torch.manual_seed(seed)
         sized = replace(self, size=budget.parameters) if budget.parameters else self
         network = sized.network(data.facts).to(setting.device)
-        if self.backprop and not (data.facts.per_position and streams(network)):
-            raise UsageError("backprop needs a model that streams and a task that grades positions.")
+        if self.backprop < 0:
+            raise UsageError(f"backprop={self.backprop} must be a number of steps, or 0 for all of them.")
+        if self.backprop and not streams(network):
+            raise UsageError(f"backprop={self.backprop} carries a state, which {type(self).__name__} has not; use 0.")
+        if self.backprop and not data.facts.per_position:
+            raise UsageError(f"backprop={self.backprop} needs graded positions, and this task has none; use 0.")
         fitted = FittedSequence(network, data.facts, setting.device)
 
         def loss(rows: Sequence[int]) -> tuple[Tensor, int]:

@@ -58,7 +58,9 @@ class Mamba2(SequenceModel):
         if not 0 < self.retain <= 1 or self.insert <= 0 or self.ceiling < 0 or self.ceiling_every < 1:
             raise UsageError("mamba2 needs 0 < retain <= 1, insert > 0, ceiling >= 0 and ceiling_every >= 1.")
         if self.window < 0 or (self.window and self.ceiling):
-            raise UsageError("mamba2 needs window >= 0, and a window or a ceiling, not both.")
+            raise UsageError(
+                f"mamba2 needs window >= 0 and not a ceiling beside it: window={self.window}, ceiling={self.ceiling:g}."
+            )
         remedies = Remedies(self.retain, self.insert, self.ceiling, self.ceiling_every, self.window)
         return SSD(site.width, inner, size, self.states, self.taps, remedies)
 

@@ -55,6 +55,8 @@ class Titans(SequenceModel):
         """One layer."""
         if self.memory_depth < 1 or self.chunk < 1 or site.width % self.heads:
             raise UsageError(f"titans: depth and chunk must be at least 1 and heads divide the width {site.width}.")
+        if self.limit < 0:
+            raise UsageError(f"titans: limit={self.limit:g} must be positive, or 0 for none.")
         size = site.width // self.heads
         limit = self.limit or float("inf")
         network = NeuralMemory(self.heads, size, self.memory_depth, self.expand, self.chunk, limit)

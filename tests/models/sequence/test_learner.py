@@ -74,16 +74,17 @@ def test_a_fit_with_a_reach_ends_in_other_weights_and_answers_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "task"),
+    ("model", "task", "why"),
     [
-        ("sequence/linformer:backprop=4", TASK),
-        ("sequence/gru:backprop=4,bidirectional=true", TASK),
-        ("sequence/gru:backprop=4", "long_range/arrow_pointing:size=16,train=4,validation=2"),
+        ("sequence/linformer:backprop=4", TASK, "carries a state"),
+        ("sequence/gru:backprop=4,bidirectional=true", TASK, "carries a state"),
+        ("sequence/gru:backprop=4", "long_range/arrow_pointing:size=16,train=4,validation=2", "graded positions"),
+        ("sequence/gru:backprop=-1", TASK, "must be a number of steps"),
     ],
 )
-def test_a_reach_needs_a_carried_state_and_graded_positions(model: str, task: str) -> None:
+def test_a_reach_needs_a_carried_state_and_graded_positions(model: str, task: str, why: str) -> None:
     made = registry.create("task", task)
-    with pytest.raises(UsageError, match="backprop needs"):
+    with pytest.raises(UsageError, match=why):
         registry.create("model", model).fit(
             lambda: made.examples("train", 0, NOWHERE), lambda: made.examples("validation", 0, NOWHERE),
             seed=0, budget=Budget(steps=1), setting=Setting(NOWHERE), meter=SilentMeter(),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.func import grad
 
+from harness.api.errors import UsageError
 from harness.models.sequence._mixer import Site
 from harness.models.sequence._neural_memory import NeuralMemory
 from harness.models.sequence.titans import Form, MemoryLayer, Titans
@@ -123,3 +124,8 @@ def test_a_memory_that_overshoots_grows_no_faster_than_its_limit(depth: int) -> 
         ends.append(float(found.abs().max()))
     assert not ends[0] < 1e12
     assert ends[1] < 1e8
+
+
+def test_a_negative_limit_is_refused() -> None:
+    with pytest.raises(UsageError, match="limit=-1 must be positive"):
+        Titans(limit=-1).mixer(Site(8))
