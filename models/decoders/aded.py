@@ -27,7 +27,14 @@ SUCCESSORS = 12  # continuations kept for a pair of tokens
 LENGTH = 4  # tokens of a drafted path
 
 
-@decoder(lossless="law", needs=("tree",), paper="Liu et al. 2024, Adaptive Draft-Verification (ADED), arXiv:2407.12021")
+@decoder(
+    lossless="law",
+    needs=("tree",),
+    paper="Liu et al. 2024, Adaptive Draft-Verification (ADED), arXiv:2407.12021",
+    differs="no corpus table (a cold start, as for every other decoder here); the reward uses the weight of the "
+    "token that was rolled out (the release looks up the previous word); the search is seeded; sampling "
+    "draws one token of the target a node, which keeps its law",
+)
 class Aded:
     """A table (a, b) -> {c: weight} proposes; PUCT search picks which continuations are worth verifying.
 

@@ -13,7 +13,10 @@ from harness.models.decoders._beam import Beam, Scoring, beam_search
 
 
 @decoder(
-    lossless="no", needs=(), paper="Sutskever et al. 2014, arXiv:1409.3215; Wu et al. 2016 (GNMT), arXiv:1609.08144"
+    lossless="no",
+    needs=(),
+    paper="Sutskever et al. 2014, arXiv:1409.3215; Wu et al. 2016 (GNMT), arXiv:1609.08144",
+    differs="|Y| counts the end token, which the paper leaves open",
 )
 class BeamSearch:
     """Keep the `width` best prefixes; return the finished output of the best score, the rest as n-best alternatives.

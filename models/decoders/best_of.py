@@ -16,7 +16,12 @@ from harness.models.decoders._likelihood import output_logprobs
 from harness.models.decoders._trials import run_trials
 
 
-@decoder(lossless="no", needs=(), paper="Stiennon et al. 2020 (best-of-n), arXiv:2009.01325, with the model as judge")
+@decoder(
+    lossless="no",
+    needs=(),
+    paper="Stiennon et al. 2020 (best-of-n), arXiv:2009.01325, with the model as judge",
+    differs="the judge is the model's own likelihood, not a reward model",
+)
 class BestOf:
     """arg max over n outputs y of log p(y | x) (`by=sum`) or of its mean a token (`by=mean`).
 

@@ -21,7 +21,13 @@ from harness.models.decoders._warping import Warping
 PUNCTUATION = ".?!:;)]}\n"  # and the comma, by parameter: the release stops at it, the paper's list does not name it
 
 
-@decoder(lossless="no", needs=(), paper="Wang et al. 2025, Cautious Next Token Prediction, arXiv:2507.03038")
+@decoder(
+    lossless="no",
+    needs=(),
+    paper="Wang et al. 2025, Cautious Next Token Prediction, arXiv:2507.03038",
+    differs="a trial ends where its text holds punctuation, not at certain token ids, so that merged tokens, such "
+    "as a bracket with a full stop, end it too",
+)
 class CautiousNextToken:
     """With entropy H of the (warped) law, draw N trials to the next punctuation; keep the one of least perplexity.
 

@@ -19,7 +19,10 @@ from harness.models.lms._folder import digest
 
 
 @decoder(
-    lossless="no", needs=(), paper="Yoshida et al. 2023, MAP's not dead yet, arXiv:2311.08817; thesis arXiv:2408.16241"
+    lossless="no",
+    needs=(),
+    paper="Yoshida et al. 2023, MAP's not dead yet, arXiv:2311.08817; thesis arXiv:2408.16241",
+    differs="the classifier is a GRU on tokens, not a head on the model's hidden states",
 )
 class ConditionalBeam:
     """Keep prefixes by log P(y_1..t | x) + log P(A = 1 | y_1..t, x), with A one of three attributes.

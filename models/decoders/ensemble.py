@@ -20,7 +20,12 @@ from harness.models.decoders.best_of import inner_fingerprint, prepared
 LAST = Want()
 
 
-@decoder(lossless="no", needs=(), paper="Sutskever et al. 2014, arXiv:1409.3215 (ensembles by averaged probabilities)")
+@decoder(
+    lossless="no",
+    needs=(),
+    paper="Sutskever et al. 2014, arXiv:1409.3215 (ensembles by averaged probabilities)",
+    differs="none",
+)
 class Ensemble:
     """p(v | x, y) = mean over M models of p_m(v | x, y); `models` are specs joined by plus signs, besides the target.
 

@@ -19,7 +19,10 @@ from harness.models.decoders.conditional_beam import Between
 
 
 @decoder(
-    lossless="no", needs=(), paper="Stahlberg & Byrne 2019, arXiv:1908.10090; Yoshida et al. 2023, arXiv:2311.08817"
+    lossless="no",
+    needs=(),
+    paper="Stahlberg & Byrne 2019, arXiv:1908.10090; Yoshida et al. 2023, arXiv:2311.08817",
+    differs="none",
 )
 class ExactMode:
     """arg max_Y P(Y | X), over all outputs or over those of a given length, without missing any.

@@ -24,6 +24,7 @@ from harness.models.decoders._warping import Warping
     lossless="law",
     needs=("tree",),
     paper="Fu et al. 2024, Lookahead Decoding, arXiv:2402.02057; Santilli et al. 2023, arXiv:2305.10427",
+    differs="one trajectory in place of the 2-D window, so n-grams come from successive guesses",
 )
 class Lookahead:
     """Each call scores a chain of guesses; the arg-max after every guess is the next iteration's guess.

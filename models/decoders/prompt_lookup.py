@@ -14,7 +14,13 @@ from harness.models.decoders._verify import draw_then_match
 from harness.models.decoders._warping import Warping
 
 
-@decoder(lossless="law", needs=(), paper="Saxena 2023, prompt lookup decoding; Yang et al. 2023, arXiv:2304.04487")
+@decoder(
+    lossless="law",
+    needs=(),
+    paper="Saxena 2023, prompt lookup decoding; Yang et al. 2023, arXiv:2304.04487",
+    differs="an occurrence close to the end is copied as far as it goes, as in HF transformers; the release "
+    "passes over those with fewer than `draft` tokens behind them",
+)
 class PromptLookup:
     """Look up the last n tokens (longest n first) earlier in prompt and output, and draft what followed there.
 

@@ -15,7 +15,12 @@ from harness.models.decoders._warping import Warping
 from harness.models.decoders.speculative import Bound, draft_fingerprint
 
 
-@decoder(lossless="law", needs=("tree",), paper="Jeon et al. 2024, Recursive Speculative Decoding, arXiv:2402.14160")
+@decoder(
+    lossless="law",
+    needs=("tree",),
+    paper="Jeon et al. 2024, Recursive Speculative Decoding, arXiv:2402.14160",
+    differs="at temperature 0 the noise is left out and the tree holds the likeliest children",
+)
 class RecursiveSpeculative:
     """Siblings come from Gumbel-top-k and are verified by recursive rejection sampling, so the target's law is kept.
 

@@ -19,7 +19,10 @@ from harness.models.decoders.best_of import inner_fingerprint, prepared
 
 
 @decoder(
-    lossless="no", needs=(), paper="Sutskever et al. 2014, arXiv:1409.3215, section 3.7 (rescoring an n-best list)"
+    lossless="no",
+    needs=(),
+    paper="Sutskever et al. 2014, arXiv:1409.3215, section 3.7 (rescoring an n-best list)",
+    differs="none",
 )
 class Rerank:
     """arg max over the n-best of (1 - weight) s(y) + weight log p2(y | x), s being the first decoder's own score.

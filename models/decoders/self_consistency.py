@@ -18,7 +18,12 @@ from harness.models.decoders.best_of import inner_fingerprint, prepared
 NUMBER = r"-?\d[\d,]*(?:\.\d+)?"  # the last number of the text, as GSM8K is graded
 
 
-@decoder(lossless="no", needs=(), paper="Wang et al. 2022, Self-Consistency, arXiv:2203.11171")
+@decoder(
+    lossless="no",
+    needs=(),
+    paper="Wang et al. 2022, Self-Consistency, arXiv:2203.11171",
+    differs="unweighted votes (its own best variant)",
+)
 class SelfConsistency:
     """Sample n outputs, read each one's answer (the last match of `pattern`), return an output of the majority.
 

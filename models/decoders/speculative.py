@@ -17,7 +17,12 @@ from harness.models.decoders._verify import ChildRule, independent, without_repl
 from harness.models.decoders._warping import Warping
 
 
-@decoder(lossless="law", needs=(), paper="Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318")
+@decoder(
+    lossless="law",
+    needs=(),
+    paper="Leviathan et al. 2023, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318",
+    differs="none",
+)
 class Speculative:
     """Accept draft token x with probability min(1, p(x)/q(x)); at the first refusal sample from norm(max(p - q, 0)).
 

@@ -28,7 +28,13 @@ CANDIDATES = 8  # the paper's k
 RANK_HITS = (360, 140, 80, 50, 40, 30, 20, 20)
 
 
-@decoder(lossless="law", needs=("tree",), paper="Luo et al. 2024, Token Recycling, arXiv:2408.08696")
+@decoder(
+    lossless="law",
+    needs=("tree",),
+    paper="Luo et al. 2024, Token Recycling, arXiv:2408.08696",
+    differs="empty rows are not drafted from (the release drafts token 0), a path ends at the limit, and sampling "
+    "draws one token of the target a node, which keeps its law",
+)
 class TokenRecycling:
     """A matrix M [V, 8] holds each token's last top-8 successors; a static tree is read off it breadth-first.
 

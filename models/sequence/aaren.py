@@ -18,7 +18,12 @@ from harness.models.sequence._mixer import Mixer, Site, State, state_dtype
 prefix_softmax = operation("prefix_softmax")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Feng et al. 2024, Attention as an RNN, arXiv:2405.13956")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Feng et al. 2024, Attention as an RNN, arXiv:2405.13956",
+    differs="q is not projected from a query token (the product of the two is one vector)",
+)
 class Aaren(SequenceModel):
     """o_t = softmax over s <= t of q . k_s / sqrt(E) times v_s, with one learned query q a layer.
 

@@ -22,7 +22,13 @@ tree_attention = operation("tree_attention")
 CYCLE = 8191  # a prime: positions draw their keys from a table of this length
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Zaheer et al. 2020, BigBird, arXiv:2007.14062")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Zaheer et al. 2020, BigBird, arXiv:2007.14062",
+    differs="causal; single tokens rather than blocks; the mask is dense, so that the cost is that of full "
+    "attention and only what is seen differs",
+)
 class BigBird(SequenceModel):
     """Softmax attention over window | global | random: the last `window` tokens, the first `anchors`, `random` others.
 

@@ -8,7 +8,12 @@ from harness.models.sequence._mixer import Mixer, Site
 from harness.models.sequence._recurrent import HeadwiseRNN
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Elman 1990, Finding structure in time")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Elman 1990, Finding structure in time",
+    differs="trained by full back-propagation through time, inside pre-norm residual blocks",
+)
 class Elman(SequenceModel):
     """h_t = tanh(W x_t + R h_{t-1} + b).
 

@@ -10,7 +10,12 @@ from harness.models.sequence._mixer import Mixer, Site
 from harness.models.sequence.transformer import Attention
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Weller et al. 2025, Ettin, arXiv:2507.11412")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Weller et al. 2025, Ettin, arXiv:2507.11412",
+    differs="one rotary base for local and global layers, and the common MLP rather than a gated one",
+)
 class Ettin(SequenceModel):
     """ModernBERT's layers, every third global and the others local, with rotary positions; `causal` sets the mask.
 

@@ -10,7 +10,12 @@ from harness.models.sequence._mixer import Mixer, Site
 from harness.models.sequence._recurrent import HeadwiseRNN
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Poeppel et al. 2024, FlashRNN, arXiv:2412.07752")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Poeppel et al. 2024, FlashRNN, arXiv:2412.07752",
+    differs="none in the recurrence; the kernel is `fused_rnn`",
+)
 class FlashRNN(SequenceModel):
     """Elman, LSTM, GRU or sLSTM heads that do not talk to each other in time, on the fused kernel.
 

@@ -20,7 +20,13 @@ from harness.models.sequence.transformer import rotate
 SAMPLES = 4096  # fixed random numbers from which every position draws its keys
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Zhou et al. 2020, Informer, arXiv:2012.07436")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Zhou et al. 2020, Informer, arXiv:2012.07436",
+    differs="distilling shortens keys and values only, since the backbone keeps its length; rotary positions; "
+    "sampled keys are fixed by position; no batch normalisation; causal fallback is a mean, not a sum",
+)
 class InformerEncoder(SequenceModel):
     """M(q) = max_j q k_j - mean_j q k_j over sampled keys; the factor ceil(ln L) queries of largest M attend.
 

@@ -17,7 +17,12 @@ from harness.models.sequence._mixer import Mixer, Site, State, state_dtype
 fused_rnn = operation("fused_rnn")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Jordan 1986, Serial order: a parallel distributed processing")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Jordan 1986, Serial order: a parallel distributed processing",
+    differs="the context units do not decay, and training is by full back-propagation through time",
+)
 class Jordan(SequenceModel):
     """h_t = tanh(W x_t + U y_{t-1} + b), y_t = V h_t: only `outputs` numbers return to the next step.
 

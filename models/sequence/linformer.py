@@ -18,7 +18,12 @@ from harness.models.sequence.transformer import rotate
 # B batch, T time, D width, H heads, R mixtures, L longest length
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Wang et al. 2020, Linformer, arXiv:2006.04768")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Wang et al. 2020, Linformer, arXiv:2006.04768",
+    differs="rotary positions",
+)
 class Linformer(SequenceModel):
     """y = softmax(Q (E K)^T / sqrt(size)) (F V), with learned E and F [R, L] shared by the heads of a layer.
 

@@ -17,7 +17,12 @@ from harness.models.sequence.transformer import rotate
 # B batch, T new tokens, D width, H heads, E head size, C tokens of a chunk
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Tay et al. 2020, Long Range Arena, arXiv:2011.04006")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Tay et al. 2020, Long Range Arena, arXiv:2011.04006",
+    differs="causal, with rotary positions",
+)
 class Local(SequenceModel):
     """Causal softmax attention to the tokens of the own chunk only: the benchmark's weakest and cheapest attention.
 

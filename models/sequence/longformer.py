@@ -17,7 +17,12 @@ from harness.models.sequence._mixer import Mixer, Site, State, Streaming
 # B batch, T new tokens, D width, G global tokens
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Beltagy et al. 2020, Longformer, arXiv:2004.05150")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Beltagy et al. 2020, Longformer, arXiv:2004.05150",
+    differs="no dilation; rotary positions; any length rather than multiples of the window",
+)
 class Longformer(SequenceModel):
     """Attention to a window of tokens and to the first `anchors` tokens, which attend to all with maps of their own.
 

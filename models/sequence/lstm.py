@@ -19,6 +19,7 @@ from harness.models.sequence._recurrent import HeadwiseRNN
     doors=("label", "forecast"),
     learns=True,
     paper="Hochreiter & Schmidhuber 1997; Gers et al. 2000 (forget gate); Gers & Schmidhuber 2000 (peepholes)",
+    differs="a forget gate, which the first paper lacks",
 )
 class LSTM(SequenceModel):
     """c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(z), h_t = sigmoid(o) tanh(c_t).

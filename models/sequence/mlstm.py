@@ -19,7 +19,12 @@ from harness.models.sequence._mixer import Mixer, Site, State
 gated_linear = operation("gated_linear")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Beck et al. 2024, xLSTM, arXiv:2405.04517; 2503.13427 (7B)")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Beck et al. 2024, xLSTM, arXiv:2405.04517; 2503.13427 (7B)",
+    differs="the cell in the common block; up-projection, convolution and skip are `sequence/xlstm`",
+)
 class MLSTM(SequenceModel):
     """C_t = f C_{t-1} + i v k^T, n_t = f n_{t-1} + i k, y_t = sigmoid(o) norm(C_t q / max(|n_t q|, e^{-m_t})).
 

@@ -21,7 +21,14 @@ from harness.models.sequence._plane import Mode, directed, sweep
 gated_linear = operation("gated_linear")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Poeppel et al. 2025, pLSTM, arXiv:2506.11997")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Poeppel et al. 2025, pLSTM, arXiv:2506.11997",
+    differs="transitions are in 0..1 (J = 1), not tanh blocks; the equations rather than the published code, "
+    "which has another turn (1 - alpha gamma) and never flips the second axis; anti-diagonals in place of "
+    "hierarchical blocks; orientations are shared among heads",
+)
 class PLSTM(SequenceModel):
     """C_e = S_e k v^T + sum of T C over incoming edges; a node reads sum of M_e (q C_e) of incoming edges + D (q k) v.
 

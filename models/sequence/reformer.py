@@ -19,7 +19,13 @@ from harness.models.sequence._mixer import Mixer, Site, State, Streaming
 SELF = -1e5  # score of a token with itself: chosen only by a token that has nobody else, as published
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Kitaev et al. 2020, Reformer, arXiv:2001.04451")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Kitaev et al. 2020, Reformer, arXiv:2001.04451",
+    differs="an encoder only; projections are drawn once; learned positions are left to the task; residuals are "
+    "ordinary rather than reversible",
+)
 class Reformer(SequenceModel):
     """Queries are keys; hash(x) = argmax [x R; -x R], sort by hash, attend to the own and the previous sorted chunk.
 

@@ -8,7 +8,12 @@ from harness.models.sequence._mixer import Mixer, Site
 from harness.models.sequence._recurrent import HeadwiseRNN
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Beck et al. 2024, xLSTM, arXiv:2405.04517")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Beck et al. 2024, xLSTM, arXiv:2405.04517",
+    differs="the bare cell in the common block; the block with convolution and group norm is `sequence/xlstm`",
+)
 class SLSTM(SequenceModel):
     """c_t = f' c + i' tanh(z), n_t = f' n + i', h_t = sigmoid(o) c_t / n_t, with gates stabilised by m_t.
 

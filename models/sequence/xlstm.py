@@ -27,7 +27,10 @@ fused_rnn = operation("fused_rnn")
 
 
 @model(
-    doors=("label", "forecast"), learns=True, paper="Beck et al. 2024, xLSTM, arXiv:2405.04517; 2025, arXiv:2503.13427"
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Beck et al. 2024, xLSTM, arXiv:2405.04517; 2025, arXiv:2503.13427",
+    differs="the feed-forward part after an sLSTM or a 7B layer is the common MLP, not a gated one",
 )
 class XLSTM(SequenceModel):
     """`matrix` mLSTM blocks, then `scalar` sLSTM blocks, and so on through the depth: xLSTM[matrix:scalar].
