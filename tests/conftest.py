@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 # triton decides at its first import, by whichever test comes first, whether its interpreter stands in for a GPU
 if shutil.which("nvidia-smi") is None:
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# `from damage import damaged_bytes, damaged_json`, for the fuzz test of any reader
+sys.path.append(str(Path(__file__).parent / "fuzz"))
 
 
 @pytest.fixture(autouse=True)
