@@ -64,7 +64,7 @@ def continued(fitted: Any, task: str, folder: Path, *, seed: int, steps: int, re
     return made
 
 
-def changed(entry: Any, fitted: Any, **choices: float) -> Any:
+def changed(entry: Any, fitted: Any, **choices: float | tuple[float, ...]) -> Any:
     """The same weights in a network with other choices."""
     network = replace(entry, **choices).network(fitted.facts).eval()
     network.load_state_dict(fitted.network.state_dict())
@@ -104,7 +104,7 @@ def main() -> None:
                 ceiling = float(plain[0].max())
                 ways = {
                     "as trained": model,
-                    "ceiling": changed(entry, model, ceiling=ceiling),
+                    "ceiling": changed(entry, model, ceiling=(ceiling,)),
                     "insert 0.75": changed(entry, model, insert=0.75, retain=0.9999),
                     "window": changed(entry, model, window=asked.length),
                     "longer data": carried,

@@ -21,7 +21,7 @@ class DilatedStack(nn.Module):
     """Causal convolutions of K taps at the given dilations, with a nonlinearity after each if `active`.
 
     A full convolution mixes channels and has weight normalisation (Salimans & Kingma 2016, as in the TCN); a depthwise
-    one does neither.
+    one does neither. Weights and biases start as torch's do.
     """
 
     def __init__(self, width: int, taps: int, dilations: tuple[int, ...], depthwise: bool, active: bool) -> None:
@@ -30,7 +30,7 @@ class DilatedStack(nn.Module):
         shape = (width, taps) if depthwise else (width, width, taps)
         bound = taps**-0.5 if depthwise else (width * taps) ** -0.5
         self.weights = nn.ParameterList(torch.empty(shape).uniform_(-bound, bound) for _ in dilations)
-        self.biases = nn.ParameterList(torch.zeros(width) for _ in dilations)
+        self.biases = nn.ParameterList(torch.empty(width).uniform_(-bound, bound) for _ in dilations)
         self.gains: nn.ParameterList | None = None
         if not depthwise:
             self.gains = nn.ParameterList(weight.detach().flatten(1).norm(dim=1) for weight in self.weights)

@@ -21,7 +21,7 @@ class GatedChunkAttention(nn.Module):
     """MEGA's unit over the contextual m [B, T, D] of the input x [B, T, D], one head.
 
     z = silu(W m); q, k = gamma_i z + beta_i; v = silu(W x); r = silu(W m), u = sigmoid(W m);
-    y = silu(W m + W (r * softmax(q k^T / sqrt(Z) + bias) v)); the answer is u * (y - x).
+    y = silu(W m + W (r * softmax(q k^T / sqrt(Z) + bias) v)); the answer is u * (y - x). Weights start at N(0, 0.02).
     """
 
     def __init__(self, width: int, keys: int, values: int, chunk: int) -> None:
@@ -33,7 +33,11 @@ class GatedChunkAttention(nn.Module):
         self.hidden = nn.Linear(values, width, bias=False)
         self.gamma = nn.Parameter(torch.randn(2, keys) * 0.02)
         self.beta = nn.Parameter(torch.zeros(2, keys))
-        self.bias = nn.Parameter(torch.zeros(chunk))  # by distance
+        self.bias = nn.Parameter(torch.randn(chunk) * 0.02)  # by distance
+        for layer in (self.value, self.base, self.hidden):
+            nn.init.normal_(layer.weight, std=0.02)
+        for layer in (self.value, self.base):
+            nn.init.zeros_(layer.bias)
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
         """An empty chunk."""

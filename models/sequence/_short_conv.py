@@ -16,13 +16,13 @@ causal_conv = operation("causal_conv")
 
 @final
 class ShortConv(nn.Module):
-    """Depthwise causal convolution over `taps` steps; its state is the last taps - 1 inputs."""
+    """Depthwise causal convolution over `taps` steps; its state is the last taps - 1 inputs. Starts as torch's does."""
 
     def __init__(self, width: int, taps: int = 4, bias: bool = True) -> None:
         super().__init__()
         bound = taps**-0.5
         self.weight = nn.Parameter(torch.empty(width, taps).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
+        self.bias = nn.Parameter(torch.empty(width).uniform_(-bound, bound)) if bias else None
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         """No past: zeros [B, D, P]."""

@@ -18,13 +18,20 @@ from harness.models.sequence._mixer import Mixer, Site, State, state_dtype
 Measure = Literal["legs", "legt"]
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Gu et al. 2020, HiPPO, arXiv:2008.07669")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Gu et al. 2020, HiPPO, arXiv:2008.07669",
+    differs="none but the unit of time, which is a window: LegT's A and B are twice those of code whose window has "
+    "length 2",
+)
 class HiPPO(SequenceModel):
     """h_t = (1 - g) h_{t-1} + g tanh(W [h_{t-1}, c_{t-1}, x_t]), f_t = L h_t, c_t = A_t c_{t-1} + B_t f_t.
 
     c_t holds the Legendre coefficients of f's whole past (legs, whose A_t scales as 1 / t) or of its last `window`
     steps (legt). A_t and B_t are the bilinear discretisation, and are not learned.
-    Differs from the paper: none.
+    Differs from the paper: none but the unit of time, which is a window: LegT's A and B are twice those of code whose
+    window has length 2.
     """
 
     states: int = 64  # N

@@ -21,13 +21,19 @@ from harness.models.sequence._short_conv import ShortConv
 long_conv = operation("long_conv")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Poli et al. 2023, Hyena, arXiv:2302.10866")
+@model(
+    version=2,
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Poli et al. 2023, Hyena, arXiv:2302.10866",
+    differs="none",
+)
 class Hyena(SequenceModel):
     """v = h_o * (x_o v) for o = O-1 .. 1, then y = W (x_0 v); v and the gates x_o pass a convolution of 3 taps.
 
     A filter h is a small network of (t, cos, sin) with sine activations, under exponential windows from
-    |log 0.01| / 1.5 to |log 0.01| / 0.3 over the longest training length, where it ends. Streaming keeps what the
-    filters still reach: there is no smaller state.
+    |log 0.01| / 1.5 to |log 0.01| / 0.3, spread over the channels of all filters, over the longest training length,
+    where it ends. Streaming keeps what the filters still reach: there is no smaller state.
     Differs from the paper: none.
     """
 
@@ -62,7 +68,7 @@ class HyenaOperator(Mixer):
         self.layers = nn.ModuleList([nn.Linear(*size) for size in sizes] + [nn.Linear(hidden, outputs, bias=False)])
         self.frequency = nn.Parameter(torch.full((hidden,), frequency))
         fast, slow = math.log(1e-2) / 0.3, math.log(1e-2) / 1.5
-        self.register_buffer("window", torch.linspace(slow, fast, width).repeat(order - 1))
+        self.register_buffer("window", torch.linspace(slow, fast, outputs))
         self.skip = nn.Parameter(torch.randn(order - 1, width))
         self.out = nn.Linear(width, width)
 

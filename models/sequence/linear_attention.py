@@ -19,11 +19,18 @@ from harness.models.sequence._mixer import Mixer, Site, State
 gated_linear = operation("gated_linear")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Katharopoulos et al. 2020, arXiv:2006.16236")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Katharopoulos et al. 2020, arXiv:2006.16236",
+    differs="no constant in the denominator, which phi keeps positive; no positions are added, so that order is "
+    "heard through causality alone",
+)
 class LinearAttention(SequenceModel):
     """y_t = phi(q_t) S_t / (phi(q_t) . n_t), S_t = sum of phi(k) v^T, n_t = sum of phi(k), phi(x) = elu(x) + 1.
 
-    Differs from the paper: no constant in the denominator, which phi keeps positive.
+    Differs from the paper: no constant in the denominator, which phi keeps positive; no positions are
+    added, so that order is heard through causality alone.
     """
 
     heads: int = 4

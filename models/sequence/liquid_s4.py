@@ -21,14 +21,23 @@ from harness.models.sequence.s4d import S4DLayer
 Kernel = Literal["pb", "kb"]
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Hasani et al. 2022, Liquid-S4, arXiv:2209.12951")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Hasani et al. 2022, Liquid-S4, arXiv:2209.12951",
+    differs="the state space is the diagonal one (S4D, LegS start), so that B^p is taken per eigenvalue, and "
+    "products are of adjacent inputs only. The authors' code does otherwise than the paper's equations, "
+    "which hold here: it turns the products around in time, weighs them by the sum of B, and by default "
+    "takes all combinations",
+)
 class LiquidS4(SequenceModel):
     """y = S4(u) + sum over p = 2..P of K_p * (u_t u_{t-1} .. u_{t-p+1}), K_p,k = C A^k B^p.
 
     `kb` convolves the products with that kernel; `pb` keeps its first tap, C B^p. With `degree` 1 it is the state
     space itself.
     Differs from the paper: the state space is the diagonal one (S4D, LegS start), so that B^p is taken per eigenvalue,
-    and products are of adjacent inputs only.
+    and products are of adjacent inputs only. The authors' code does otherwise than the paper's equations, which hold
+    here: it turns the products around in time, weighs them by the sum of B, and by default takes all combinations.
     """
 
     states: int = 64  # N, real

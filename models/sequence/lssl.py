@@ -19,7 +19,13 @@ from harness.models.sequence.s4d import log_uniform
 # H channels, N state size
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Gu et al. 2021, LSSL, arXiv:2110.13985")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Gu et al. 2021, LSSL, arXiv:2110.13985",
+    differs="one output channel a feature; A is learned freely, not within the structured class that its fast "
+    "(and unstable) algorithm needs",
+)
 class LSSL(SequenceModel):
     """x' = A x + B u, y = C x + D u, discretised by the generalised bilinear method of `alpha`; GELU, linear map.
 

@@ -21,7 +21,13 @@ from harness.models.sequence._short_conv import ShortConv
 linear_scan = operation("linear_scan")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Gu & Dao 2023, Mamba, arXiv:2312.00752")
+@model(
+    version=2,
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Gu & Dao 2023, Mamba, arXiv:2312.00752",
+    differs="none",
+)
 class Mamba(SequenceModel):
     """h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t, y_t = C_t h_t + d u_t, each channel with N states of its own.
 

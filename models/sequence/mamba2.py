@@ -25,18 +25,21 @@ gated_linear = operation("gated_linear")
 
 
 @model(
+    version=2,
     doors=("label", "forecast"),
     learns=True,
     paper="Dao & Gu 2024, Mamba-2, arXiv:2405.21060; Chen et al. 2024, Stuffed Mamba, arXiv:2410.07145",
+    differs="one group of B and C, small widths; the ceiling acts between chunks, not at every step; the window "
+    "keeps the difference itself as its state, and the writes of the last r steps",
 )
 class Mamba2(SequenceModel):
     """S_t = a_t S_{t-1} + dt_t B_t x_t^T, y_t = C_t S_t + d x_t, a_t = exp(-dt_t A) with one A a head.
 
     x, B and C pass a short convolution and SiLU; y is gated by SiLU(z), normalised and projected. Stuffed Mamba's
-    remedies: `retain` multiplies a and `insert` multiplies B (0.9999 and 0.75 there); `ceiling` rescales a state whose
-    norm exceeds it, between chunks of `ceiling_every` steps; `window` reads S_t - (a_{t-r+1} .. a_t) S_{t-r}, the
-    state of the last r steps alone; `backprop`, which every sequence model has, trains on longer data by truncated
-    backpropagation through time. With 1, 1, no ceiling and no window it is Mamba-2.
+    remedies: `retain` multiplies a and `insert` multiplies B (0.9999 and 0.75 there); `ceiling` rescales a head's state
+    whose norm exceeds its number, between chunks of `ceiling_every` steps; `window` reads S_t - (a_{t-r+1} .. a_t)
+    S_{t-r}, the state of the last r steps alone; `backprop`, which every sequence model has, trains on longer data by
+    truncated backpropagation through time. With 1, 1, no ceiling and no window it is Mamba-2.
     Differs from the paper: one group of B and C, small widths; the ceiling acts between chunks, not at every step; the
     window keeps the difference itself as its state, and the writes of the last r steps.
     """
@@ -47,7 +50,7 @@ class Mamba2(SequenceModel):
     taps: int = 4
     retain: float = 1.0
     insert: float = 1.0
-    ceiling: float = 0.0  # Frobenius norm of a head's state; 0 for none
+    ceiling: tuple[float, ...] = ()  # Frobenius norm of a head's state: one for all heads, one a head, or no ceiling
     ceiling_every: int = 64  # steps
     window: int = 0  # steps that the state remembers; 0 for all
 
@@ -55,11 +58,19 @@ class Mamba2(SequenceModel):
         """One block."""
         inner = self.expand * site.width
         size = math.gcd(self.head, inner)
-        if not 0 < self.retain <= 1 or self.insert <= 0 or self.ceiling < 0 or self.ceiling_every < 1:
-            raise UsageError("mamba2 needs 0 < retain <= 1, insert > 0, ceiling >= 0 and ceiling_every >= 1.")
+        written = "+".join(f"{value:g}" for value in self.ceiling)
+        if not 0 < self.retain <= 1 or self.insert <= 0 or self.ceiling_every < 1:
+            raise UsageError(
+                f"mamba2 needs 0 < retain <= 1, insert > 0 and ceiling_every >= 1, not retain={self.retain:g}, "
+                f"insert={self.insert:g}, ceiling_every={self.ceiling_every}."
+            )
+        if len(self.ceiling) not in (0, 1, inner // size) or any(value <= 0 for value in self.ceiling):
+            raise UsageError(
+                f"mamba2 needs a ceiling above 0, one for all heads or one for each of {inner // size}: {written}."
+            )
         if self.window < 0 or (self.window and self.ceiling):
             raise UsageError(
-                f"mamba2 needs window >= 0 and not a ceiling beside it: window={self.window}, ceiling={self.ceiling:g}."
+                f"mamba2 needs window >= 0 and not a ceiling beside it: window={self.window}, ceiling={written}."
             )
         remedies = Remedies(self.retain, self.insert, self.ceiling, self.ceiling_every, self.window)
         return SSD(site.width, inner, size, self.states, self.taps, remedies)
@@ -71,7 +82,7 @@ class Remedies:
 
     retain: float
     insert: float
-    ceiling: float
+    ceiling: tuple[float, ...]
     every: int
     window: int
 
@@ -92,7 +103,7 @@ class SSD(Mixer):
         dt = torch.exp(torch.empty(self.heads).uniform_(math.log(1e-3), math.log(1e-1))).clamp(min=1e-4)
         self.dt_bias = parameter_rule(nn.Parameter(dt + torch.log(-torch.expm1(-dt))), decay=False)
         self.d = parameter_rule(nn.Parameter(torch.ones(self.heads)), decay=False)
-        self.norm = nn.RMSNorm(inner)
+        self.norm = nn.RMSNorm(inner, eps=1e-5)
         self.out = nn.Linear(inner, width, bias=False)
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
@@ -133,7 +144,7 @@ class SSD(Mixer):
         if not self.remedies.ceiling:
             y, last = gated_linear(q, k, v, log_forget, None, (memory, None, None), "none")
             return y, {"memory": last[0]}
-        ceiling, every = self.remedies.ceiling, self.remedies.every
+        ceiling_H11, every = memory.new_tensor(self.remedies.ceiling)[:, None, None], self.remedies.every
         steps, parts, begin = int(state["steps"]), [], 0
         while begin < q.shape[2]:
             # chunks end at fixed places of the sequence, however it was cut into calls
@@ -145,7 +156,7 @@ class SSD(Mixer):
             memory, steps, begin = last[0], steps + end - begin, end
             if steps % every == 0:
                 norm = memory.flatten(2).norm(dim=-1)[..., None, None]
-                memory = memory * (ceiling / norm.clamp(min=ceiling))
+                memory = memory * (ceiling_H11 / norm.maximum(ceiling_H11))
             parts.append(y)
         return torch.cat(parts, 2) if parts else v, {"memory": memory, "steps": torch.full_like(state["steps"], steps)}
 

@@ -19,7 +19,14 @@ from harness.models.sequence._mixer import Mixer, Site, State, Streaming, state_
 # B batch, T time, D width, N averages of a channel
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Ma et al. 2022, MEGA, arXiv:2209.10655")
+@model(
+    version=2,
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Ma et al. 2022, MEGA, arXiv:2209.10655",
+    differs="the gate u mixes with the normalised input of the pre-norm block rather than with the residual "
+    "stream; position biases are by distance; averages are never cached, so none goes stale",
+)
 class Mega(SequenceModel):
     """h_t = q h_{t-1} + p beta x_t, EMA(x) = sum_n gamma_n h_n / sqrt(N), m = silu(EMA(x) + omega x); gated attention.
 

@@ -18,12 +18,19 @@ from harness.models.sequence._mixer import Mixer, Site, State
 gated_linear = operation("gated_linear")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Choromanski et al. 2020, FAVOR+, arXiv:2009.14794")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Choromanski et al. 2020, FAVOR+, arXiv:2009.14794",
+    differs="features are not redrawn during training, and no constant is added to them; no positions are added, "
+    "so that order is heard through causality alone",
+)
 class Performer(SequenceModel):
     """exp(q . k / sqrt(E)) = E[phi(q) . phi(k)], phi(x) = exp(w . x - |x|^2 / 2) / sqrt(M), x scaled by E^(-1/4).
 
     The features w are rows of random orthogonal matrices with Gaussian lengths, drawn once.
-    Differs from the paper: features are not redrawn during training, and no constant is added to them.
+    Differs from the paper: features are not redrawn during training, and no constant is added to them; no
+    positions are added, so that order is heard through causality alone.
     """
 
     heads: int = 4

@@ -22,7 +22,12 @@ from harness.models.sequence.s4d import log_uniform
 Form = Literal["nplr", "dense"]
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Gu et al. 2021, S4, arXiv:2111.00396")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Gu et al. 2021, S4, arXiv:2111.00396",
+    differs="C is learned rather than C (I - A^n), so that the layer does not depend on the length",
+)
 class S4(SequenceModel):
     """A = diag(L) - P P*, bilinear; the kernel is the inverse FFT of its generating function at roots of unity.
 

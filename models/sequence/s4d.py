@@ -19,7 +19,12 @@ from harness.models.sequence._ssm_block import DiagonalMixer
 # H channels, N pairs of conjugate states
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Gu et al. 2022, S4D, arXiv:2206.11893")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Gu et al. 2022, S4D, arXiv:2206.11893",
+    differs="none",
+)
 class S4D(SequenceModel):
     """k_t = 2 Re sum_n C_n (e^{dt A_n} - 1) / A_n e^{dt A_n t}, zero-order hold, B = 1; then GELU and a GLU.
 
@@ -69,7 +74,7 @@ def spectrum(init: str, pairs: int) -> tuple[Tensor, Tensor]:
     return torch.full((pairs,), 0.5), math.pi * order.float()
 
 
-def log_uniform(width: int, bounds: tuple[float, float]) -> nn.Parameter:
+def log_uniform(size: int | tuple[int, ...], bounds: tuple[float, float]) -> nn.Parameter:
     """Logarithms of step sizes, uniform between those of the bounds."""
     low, high = math.log(bounds[0]), math.log(bounds[1])
-    return nn.Parameter(low + (high - low) * torch.rand(width))
+    return nn.Parameter(low + (high - low) * torch.rand(size))

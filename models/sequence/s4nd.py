@@ -20,7 +20,12 @@ long_conv = operation("long_conv")
 vandermonde = operation("vandermonde")
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Nguyen et al. 2022, S4ND, arXiv:2210.06583")
+@model(
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Nguyen et al. 2022, S4ND, arXiv:2210.06583",
+    differs="rank one, diagonal state spaces (S4D-Lin); the resolution is that of training",
+)
 class S4ND(SequenceModel):
     """K(i, j) = K_1(i) K_2(j): one state-space kernel an axis, their outer product over the image; GELU and a GLU.
 

@@ -15,7 +15,13 @@ from harness.models.sequence._mixer import Mixer, Site, State, state_dtype
 # B batch, T time, D width
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Bai et al. 2018, TCN, arXiv:1803.01271")
+@model(
+    version=2,
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Bai et al. 2018, TCN, arXiv:1803.01271",
+    differs="the residual is around all levels of a block rather than around each, and the common block brings an MLP",
+)
 class TCN(SequenceModel):
     """Layers of weight-normalised causal convolutions and ReLU, two at each dilation base^0 .. base^(levels - 1).
 

@@ -17,7 +17,13 @@ from harness.models.sequence._mixer import Mixer, Site, State, Streaming, state_
 # B batch, T time, D width
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Terzic et al. 2023, TCNCA, arXiv:2312.05605")
+@model(
+    version=2,
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Terzic et al. 2023, TCNCA, arXiv:2312.05605",
+    differs="its kernel sizes and dilations were not at hand; the gate acts as in `sequence/mega`",
+)
 class TCNCA(SequenceModel):
     """m = silu(x + TCN(x)), then MEGA's gated attention within chunks.
 

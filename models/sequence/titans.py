@@ -25,16 +25,27 @@ from harness.models.sequence.transformer import rotate
 Form = Literal["memory", "context", "gate", "layer"]
 
 
-@model(doors=("label", "forecast"), learns=True, paper="Behrouz et al. 2025, Titans, arXiv:2501.00663")
+@model(
+    version=2,
+    doors=("label", "forecast"),
+    learns=True,
+    paper="Behrouz et al. 2025, Titans, arXiv:2501.00663",
+    differs="theta is at most `rate` and a token's gradient is shortened to what an error of `limit` gives, "
+    "without which chunks of steps can overshoot until weights are infinite; both gates, of no named "
+    "function there, are SiLU; MAC reads and writes without convolutions, and its learned tokens are keys"
+    " and values; small widths",
+)
 class Titans(SequenceModel):
     """M_t = (1 - alpha) M_{t-1} + S_t, S_t = eta S_{t-1} - theta grad |M(k) - v|^2: weights as a state; read M_t(q).
 
-    memory: that alone (LMM). context: segments attend to learned tokens, to what the memory recalls and to
-    themselves (MAC). gate: a sliding window times the memory (MAG). layer: the window over the memory (MAL).
-    Depth 1 with eta = alpha = 0 and chunks of 1 is the delta rule.
+    memory: that alone (LMM), its answer normalised and gated before the map out. context: segments attend to learned
+    tokens, to what the memory recalls and to themselves (MAC). gate: silu(norm(window) * norm(memory)) (MAG). layer:
+    the window over the memory's answers (MAL). In the last two both read the learned tokens before the sequence; a
+    window of MAG always sees them. Depth 1 with eta = alpha = 0 and chunks of 1 is the delta rule.
     Differs from the paper: theta is at most `rate` and a token's gradient is shortened to what an error of `limit`
-    gives, without which chunks of steps can overshoot until weights are infinite; MAC reads and writes without
-    convolutions; small widths.
+    gives, without which chunks of steps can overshoot until weights are infinite; both gates, of no named function
+    there, are SiLU; MAC reads and writes without convolutions, and its learned tokens are keys and values; small
+    widths.
     """
 
     heads: int = 4
@@ -65,13 +76,14 @@ class Titans(SequenceModel):
         memory = MemoryLayer(site.width, network, self.rate, taps=4)
         if self.form == "memory":
             return memory
-        window = WindowAttention(site.width, self.heads, self.window, persistent=self.persistent)
-        return MemoryBesideAttention(memory, window, self.form == "gate")
+        gate = self.form == "gate"
+        window = WindowAttention(site.width, self.heads, self.window, leading=self.persistent if gate else 0)
+        return MemoryBesideAttention(memory, window, self.persistent, gate)
 
 
 @final
 class MemoryLayer(Mixer):
-    """Queries, keys (SiLU, unit length), values and rates of a neural memory."""
+    """Queries, keys (SiLU, unit length), values and rates of a neural memory; its answers are normalised and gated."""
 
     def __init__(self, width: int, network: NeuralMemory, rate: float, taps: int) -> None:
         super().__init__()
@@ -79,6 +91,8 @@ class MemoryLayer(Mixer):
         self.project = nn.Linear(width, 3 * width, bias=False)
         self.conv = ShortConv(3 * width, taps)
         self.rates = nn.Linear(width, 3 * self.heads)
+        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.gate = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         with torch.no_grad():
             # the steps of a chunk are taken at one point: on 16 equal keys (an image's border) their sum, doubled by
@@ -99,12 +113,16 @@ class MemoryLayer(Mixer):
         q, k, v = self._shaped(mixed)
         theta, eta, alpha = torch.sigmoid(self.rates(x_BTD)).transpose(1, 2).chunk(3, 1)
         y, after = self.network(q, k, v, (self.rate * theta, eta, alpha), state)
-        return self.out(join_heads(y)), {**after, "past": past}
+        return self._leave(x_BTD, y), {**after, "past": past}
 
     def recall(self, x_BTD: Tensor, state: State) -> Tensor:
         """What the weights at the segment's start answer, without writing."""
         mixed, _ = self.conv(self.project(x_BTD), None)
-        return self.out(join_heads(self.network.read(self._shaped(mixed)[0], state)))
+        return self._leave(x_BTD, self.network.read(self._shaped(mixed)[0], state))
+
+    def _leave(self, x_BTD: Tensor, y_BHTE: Tensor) -> Tensor:
+        left: Tensor = self.out(self.norm(join_heads(y_BHTE)) * functional.silu(self.gate(x_BTD)))
+        return left
 
     def _shaped(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = (split_heads(functional.silu(part), self.heads) for part in mixed.chunk(3, -1))
@@ -113,39 +131,44 @@ class MemoryLayer(Mixer):
 
 @final
 class MemoryBesideAttention(Mixer):
-    """MAG: norm(attention) * norm(memory); MAL: attention over the memory's answers."""
+    """MAG: silu(norm(attention) * norm(memory)); MAL: attention over the memory's answers."""
 
     streaming: Streaming = "window"
 
-    def __init__(self, memory: MemoryLayer, window: WindowAttention, gate: bool) -> None:
+    def __init__(self, memory: MemoryLayer, window: WindowAttention, persistent: int, gate: bool) -> None:
         super().__init__()
         self.memory, self.window, self.gate = memory, window, gate
         width = window.out.in_features
-        self.norms = nn.ModuleList([nn.RMSNorm(width), nn.RMSNorm(width)])
+        self.learned = nn.Parameter(torch.randn(persistent, width))
+        self.norms = nn.ModuleList([nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)]) if gate else None
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
-        """Both states, the window's names first."""
+        """Both states after the learned tokens, the window's names first."""
         inner = {"window": self.window.start(batch, device, dtype), "neural": self.memory.start(batch, device, dtype)}
-        return {f"{part}.{name}": item for part, held in inner.items() for name, item in held.items()}
+        empty = {f"{part}.{name}": item for part, held in inner.items() for name, item in held.items()}
+        learned = self.learned.to(device).expand(batch, -1, -1)
+        return self._run(learned, empty)[1] if learned.shape[1] else empty
 
     def forward(
         self, x_BTD: Tensor, state: State | None = None, *, mask_BT: Tensor | None = None, grid: tuple[int, ...] = ()
     ) -> tuple[Tensor, State]:
         """Run both."""
-        state = state or self.start(x_BTD.shape[0], x_BTD.device, x_BTD.dtype)
+        return self._run(x_BTD, state or self.start(x_BTD.shape[0], x_BTD.device, x_BTD.dtype))
+
+    def _run(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         near, far = (
             {name.split(".")[1]: item for name, item in state.items() if name.startswith(part)}
             for part in ("window", "neural")
         )
         recalled, far = self.memory(x_BTD, far)
-        seen, near = self.window(x_BTD if self.gate else x_BTD + recalled, near)
-        y = self.norms[0](seen) * self.norms[1](recalled) if self.gate else seen
+        seen, near = self.window(x_BTD if self.gate else recalled, near)
+        y = seen if self.norms is None else functional.silu(self.norms[0](seen) * self.norms[1](recalled))
         inner = {"window": near, "neural": far}
         return y, {f"{part}.{name}": item for part, held in inner.items() for name, item in held.items()}
 
     def state_bytes(self, length: int) -> int:
-        """The memory's constant state and the window."""
-        return self.memory.state_bytes(length) + self.window.state_bytes(length)
+        """The memory's constant state and the window, which begins with the learned tokens."""
+        return self.memory.state_bytes(length) + self.window.state_bytes(length + len(self.learned))
 
 
 @final

@@ -104,8 +104,8 @@ def test_a_remedy_that_never_acts_changes_no_answer(script: Any) -> None:
     change = script("state_collapse").changed
     with torch.inference_mode():
         plain = fitted.network(tokens)[0]
-        assert change(entry, fitted, ceiling=1e6).network(tokens)[0] == pytest.approx(plain, abs=1e-7)
-        assert float((change(entry, fitted, ceiling=1e-6).network(tokens)[0] - plain).abs().max()) > 1e-6
+        assert change(entry, fitted, ceiling=(1e6,)).network(tokens)[0] == pytest.approx(plain, abs=1e-7)
+        assert float((change(entry, fitted, ceiling=(1e-6,)).network(tokens)[0] - plain).abs().max()) > 1e-6
 
 
 def test_every_text_of_the_corpus_reads_its_list_twice_in_the_tasks_frame_and_in_other_words(script: Any) -> None:

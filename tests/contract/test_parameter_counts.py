@@ -38,10 +38,10 @@ def hyena(d: int, order: int = 2, hidden: int = 64) -> int:
 
 
 def gss(d: int, n: int = 64) -> int:
-    """A state space with one spectrum over d / 4, under a gate of 2 d."""
-    reduced, gate = d // 4, 2 * d
-    space = 2 * n + 2 * n * reduced + 2 * reduced
-    return linear(d, reduced) + linear(d, gate) + space + linear(reduced, gate) + linear(gate, d)
+    """A state space with one spectrum over d / 4, after a norm, under a gate of 4 d; only the way out has a bias."""
+    reduced, gate = d // 4, 4 * d
+    space = 2 * n + 2 * n * reduced + reduced
+    return d * reduced + d * gate + 2 * reduced + space + reduced * gate + linear(gate, d)
 
 
 def mamba(d: int, n: int = 16, k: int = 4) -> int:
@@ -64,9 +64,9 @@ def matrix_block(d: int, h: int = 4) -> int:
 
 
 def titans(d: int, h: int = 4, expand: int = 2) -> int:
-    """Maps and taps of q, k, v; three rates a head; the first weights of h memories of two layers."""
+    """Maps and taps of q, k, v; three rates a head; first weights of h memories of two layers; norm, gate, way out."""
     e = d // h
-    return 3 * d * d + conv(3 * d, 4) + linear(d, 3 * h) + h * 2 * e * expand * e + d * d
+    return 3 * d * d + conv(3 * d, 4) + linear(d, 3 * h) + h * 2 * e * expand * e + d + d * d + d * d
 
 
 def linear(enter: int, leave: int) -> int:
@@ -87,7 +87,7 @@ def attention(d: int) -> int:
 COUNTS: dict[str, Callable[[int], int]] = {
     "sequence/aaren": lambda d: 3 * d * d + d,
     "sequence/bigbird": attention,
-    "sequence/dss": lambda d: 2 * 64 + 2 * 64 * d + 2 * d + linear(d, d),
+    "sequence/dss": lambda d: 2 * 64 + 2 * 64 * d + 2 * d + d + linear(d, d),
     "sequence/elman": recurrent(1, 1, 1),
     "sequence/ettin": attention,
     "sequence/flashrnn": recurrent(4, 4, 4, heads=4),

@@ -118,6 +118,6 @@ def test_gss_runs_its_state_space_in_a_quarter_of_the_width() -> None:
     made = GSS(states=8).mixer(Site(16))
     assert isinstance(made, GatedStateSpace)
     assert made.state_bytes(1000) == 4 * 8 * 8  # 16 / 4 channels, 8 states, 8 bytes a complex number
-    d, h, e, n = 16, 4, 32, 8
-    expected = (d * h + h) + (d * e + e) + (2 * n + 2 * h + 2 * h * n) + (h * e + e) + (e * d + d)
+    d, h, e, n = 16, 4, 64, 8
+    expected = d * h + d * e + 2 * h + (2 * n + h + 2 * h * n) + h * e + (e * d + d)
     assert sum(item.numel() for item in made.parameters()) == expected

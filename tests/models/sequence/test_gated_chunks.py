@@ -68,9 +68,10 @@ def test_tcnca_reaches_497_steps_by_default() -> None:
     made = TCNCA().mixer(Site(4))
     assert isinstance(made, ConvolvedChunkAttention)
     assert made.stack.receptive_field == 1 + 16 * (1 + 5 + 25) == 497
-    x = torch.zeros(1, 500, 4)
-    x[:, 0] = 1
-    heard = made.stack(x, made.start(1, x.device, x.dtype))[0][0].abs().sum(-1).nonzero()
+    x = torch.zeros(2, 500, 4)
+    x[1, 0] = 1
+    silence, impulse = made.stack(x, made.start(2, x.device, x.dtype))[0]
+    heard = (impulse - silence).abs().sum(-1).nonzero()
     assert int(heard.max()) == 496
 
 

@@ -66,7 +66,7 @@ def test_a_loop_over_the_equations_gives_the_same_outputs_and_state(choices: dic
     assert worst(state["memory"], held) < 1e-12
 
 
-@pytest.mark.parametrize("choices", [{"window": 5}, {"ceiling": 0.01, "ceiling_every": 3}])
+@pytest.mark.parametrize("choices", [{"window": 5}, {"ceiling": (0.01,), "ceiling_every": 3}])
 @pytest.mark.parametrize("chunk", [1, 4, 5, 6, 11])
 def test_a_remedy_is_the_same_however_the_sequence_is_cut(choices: dict[str, float], chunk: int) -> None:
     made, x = block(**choices), tokens(17)
@@ -131,12 +131,14 @@ def test_the_window_bounds_the_state_that_grows_without_it() -> None:
 
 
 def test_the_ceiling_bounds_the_norm_of_every_head() -> None:
-    made, x = block(ceiling=0.01, ceiling_every=4), tokens(40)
+    made, x = block(ceiling=(0.01,), ceiling_every=4), tokens(40)
     assert float(block()(x)[1]["memory"].flatten(2).norm(dim=-1).max()) > 0.02
     assert float(made(x)[1]["memory"].flatten(2).norm(dim=-1).max()) <= 0.01 + 1e-12
 
 
-@pytest.mark.parametrize("choices", [{"window": -1}, {"window": 4, "ceiling": 1.0}, {"retain": 0.0}, {"insert": 0.0}])
+@pytest.mark.parametrize(
+    "choices", [{"window": -1}, {"window": 4, "ceiling": (1.0,)}, {"retain": 0.0}, {"insert": 0.0}]
+)
 def test_choices_that_make_no_sense_are_refused(choices: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="mamba2 needs"):
         block(**choices)
