@@ -21,7 +21,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, TypeVar, dataclass_transform
 
+from harness.api import secrets
 from harness.api.errors import UsageError
+
+# how a spec is written belongs to what the registry offers
+from harness.api.specs import format_spec as format_spec
+from harness.api.specs import parse as parse
+from harness.api.specs import split_specs as split_specs
 
 Kind = Literal["task", "model", "decoder", "kernel", "metric"]
 KINDS: tuple[Kind, ...] = ("task", "model", "decoder", "kernel", "metric")
@@ -81,7 +87,7 @@ def task(**facts: Any) -> Callable[[C], C]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def model(**facts: Any) -> Callable[[C], C]:
-    """Register a model class. Facts (literals): doors, paper, licence, learns, decodes, differs."""
+    """Register a model class. Facts (literals): doors, paper, licence, learns, decodes, differs, secrets."""
     return _register("model", facts)
 
 
@@ -185,48 +191,14 @@ def check_parameters(kind: Kind, name: str, given: Mapping[str, str]) -> None:
             raise UsageError(
                 f"{kind} {name} has no parameter {key!r}.{_suggest(key, known)} Its parameters: {listing}."
             )
+    for key in _card(kind, name).facts.get("secrets", ()):
+        if not secrets.is_variable(given.get(key, "_")):
+            raise UsageError(
+                f"{kind} {name}: {key}= takes the NAME of an environment variable, in capitals, not the secret itself."
+            )
     for item in known.values():
         if item.default is None and item.name not in given:
             raise UsageError(f"{kind} {name} needs {item.name}=... ({item.annotation}).")
-
-
-def parse(spec: str) -> tuple[str, dict[str, str]]:
-    """Split `name:key=value,key=(nested:spec=1)` into the name and its raw parameters."""
-    name, colon, rest = spec.strip().partition(":")
-    parameters: dict[str, str] = {}
-    if colon and not rest:
-        raise UsageError(f"{spec!r} ends with a colon; write name:parameter=value.")
-    for part in _split(rest) if rest else []:
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip().isidentifier():
-            raise UsageError(f"{part!r} in {spec!r} is not parameter=value.")
-        if key.strip() in parameters:
-            raise UsageError(f"{spec!r} gives {key.strip()} twice.")
-        value = value.strip()
-        parameters[key.strip()] = value[1:-1] if value.startswith("(") and value.endswith(")") else value
-    return name.strip(), parameters
-
-
-def split_specs(text: str) -> list[str]:
-    """Split a comma-separated list of specs; a comma before `key=` belongs to the spec on its left."""
-    specs: list[str] = []
-    for part in _split(text):
-        if specs and ":" in specs[-1] and re.match(r"\s*[A-Za-z_]\w*=", part):
-            specs[-1] += "," + part
-        else:
-            specs.append(part)
-    cleaned = [spec.strip() for spec in specs]
-    if not cleaned or not all(cleaned):
-        raise UsageError(f"{text!r} holds an empty name.")
-    return cleaned
-
-
-def format_spec(name: str, parameters: Mapping[str, str]) -> str:
-    """The inverse of `parse`."""
-    if not parameters:
-        return name
-    quoted = {key: f"({value})" if re.search(r"[,()]|^$", value) else value for key, value in parameters.items()}
-    return name + ":" + ",".join(f"{key}={value}" for key, value in quoted.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,18 +306,6 @@ def _suggest(query: str, known: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(query, [*known, *tails], n=3, cutoff=0.6)
     full = list(dict.fromkeys(near_name if near_name in known else tails[near_name] for near_name in near))
     return f" Did you mean {' or '.join(repr(name) for name in full)}?" if full else ""
-
-
-def _split(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for index, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            parts.append(text[start:index])
-            start = index + 1
-    if depth != 0:
-        raise UsageError(f"{text!r} has unbalanced parentheses.")
-    return [*parts, text[start:]]
 
 
 def _convert(owner: str, key: str, text: str, hint: Any) -> Any:

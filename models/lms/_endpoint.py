@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 import socket
 import threading
 import zlib
@@ -14,13 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from harness.api import secrets
 from harness.api.errors import UsageError
 from harness.api.types import Failure
 
 LARGEST_ANSWER = 1 << 28  # bytes; a server that sends more is not answering the question
 EXCERPT = 200  # characters of a server's error that a message repeats
+VERSION = re.compile(r"/v[0-9]+[a-z0-9]*$")  # how the path of an address usually ends
 # the server is busy, restarting or was slow: the same question may work later
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 
@@ -47,6 +50,20 @@ class _InterruptedExchangeError(OSError):
     """The connection ended before the whole answer was there."""
 
 
+def address(url: str) -> SplitResult:
+    """The parts of a server's address; UsageError when it is none or holds a secret, which is then not repeated."""
+    if "@" in url or "?" in url or "#" in url:
+        raise UsageError("url= holds a user name, a password or a query, which would be written into results.")
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and parts.hostname is not None
+    except ValueError as problem:
+        raise UsageError(f"url={url!r} is not an address: {problem}.") from problem
+    if parts.scheme not in ("http", "https") or not usable or not url.isascii() or not url.isprintable() or " " in url:
+        raise UsageError(f"url={url!r} is not an address such as http://127.0.0.1:8000/v1.")
+    return parts
+
+
 @final
 class Endpoint:
     """An HTTP server that answers JSON with JSON.
@@ -56,18 +73,10 @@ class Endpoint:
     """
 
     def __init__(self, url: str, key: str, patience: Patience, pause: Callable[[float], object] | None = None) -> None:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as problem:
-            raise UsageError(f"url={url!r} is not an address: {problem}.") from problem
-        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii() or " " in url:
-            raise UsageError(f"url={url!r} is not an address such as http://127.0.0.1:8000/v1.")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise UsageError("url holds a user name, a password or a query; it would be written into results.")
+        parts = address(url)
         if not (key.isascii() and key.isprintable()):
             raise UsageError("the key in the environment holds line breaks or signs that no HTTP header may carry.")
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, port
+        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname or "", parts.port
         self._root, self._url = parts.path.rstrip("/"), f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._key, self._patience = key, patience
         self._pause = pause or threading.Event().wait
@@ -161,11 +170,14 @@ class Endpoint:
         return answer
 
     def _complaint(self, reply: _Reply) -> str:
-        return f"HTTP {reply.status} from {self._url}: {self._shown(_text(reply.body)) or 'no reason given'}"
+        said = self._shown(_text(reply.body)) or "no reason given"
+        # what most 404 mean, and no server says
+        hint = "" if reply.status != 404 or VERSION.search(self._root) else "; does url= lack its /v1?"
+        return f"HTTP {reply.status} from {self._url}: {said}{hint}"
 
     def _shown(self, text: str) -> str:
         """A server's words fit for a message: one line, cut short, without the key, should the server repeat it."""
-        plain = text.replace(self._key, "[key]") if self._key else text
+        plain = secrets.masked(text.replace(self._key, "[key]") if self._key else text)
         line = " ".join("".join(letter if letter.isprintable() else " " for letter in plain).split())
         return line if len(line) <= EXCERPT else line[:EXCERPT] + " ..."
 
@@ -182,11 +194,23 @@ def _text(body: bytes) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of the `Retry-After` header: a number, or a date measured against the answer's own `Date`."""
-    given = headers.get("retry-after", "").strip()
-    if given.isdecimal():
-        return float(given)
+    """Seconds that the server asks for: `retry-after-ms`, else `Retry-After` as a number or a date.
+
+    A date is measured against the answer's own `Date`, so that two clocks need not agree.
+    """
+    milliseconds = _seconds(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000.0
+    given = headers.get("retry-after", "")
+    seconds = _seconds(given)
+    if seconds is not None:
+        return seconds
     try:
         return max(0.0, (parsedate_to_datetime(given) - parsedate_to_datetime(headers["date"])).total_seconds())
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return 0.0
+
+
+def _seconds(text: str) -> float | None:
+    """A plain number, fractions included; None for anything else, "inf" and "nan" among them."""
+    return float(text) if re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{0,12})?\s*", text) else None

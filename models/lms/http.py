@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, final
 
+from harness.api import secrets
 from harness.api.errors import DataError, UsageError
 from harness.api.protocols import Decoder, Meter, Setting
 from harness.api.registry import model
 from harness.api.types import Failure, Generate, Generated, Request, Response, Score, Scored
 from harness.models.lms._alignment import align
-from harness.models.lms._endpoint import Endpoint, Patience
+from harness.models.lms._endpoint import Endpoint, Patience, address
 from harness.models.lms._prompt import conversation, plain
 
 DEFAULT_KEY = "HARNESS_API_KEY"
+# how servers name an answer that came to its end, or to the limit of its tokens; any other reason (content_filter,
+# abort, tool_calls, error) means that there is no answer to score
+ENDED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
+CUT = ("length", "max_tokens")
 CHARACTERS_A_TOKEN = 4  # a rough size for batches; the server counts for itself
 
 
@@ -25,6 +29,7 @@ CHARACTERS_A_TOKEN = 4  # a rough size for batches; the server counts for itself
     decodes=False,
     paper="none",
     licence="that of the served model",
+    secrets=("key",),
     differs="Tokens are the server's: their ids are not known unless it returns them, and a score's tokens are split "
     "where the context's characters end, not where its tokens do.",
 )
@@ -48,8 +53,9 @@ class Http:
 
     def __post_init__(self) -> None:
         # the value is not repeated: it may be a key
-        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", self.key):
+        if not secrets.is_variable(self.key):
             raise UsageError("lms/http: key= takes the NAME of an environment variable, in capitals, not the key.")
+        address(self.url)
         if self.concurrency < 1 or self.timeout <= 0 or self.retries < 0 or self.temperature < 0:
             raise UsageError(
                 "lms/http: concurrency must be at least 1, timeout above 0, retries and temperature not negative."
@@ -184,12 +190,18 @@ def _generated(answer: Mapping[str, Any] | Failure, stops: Sequence[str], chat: 
     choice = _choice(answer)
     if isinstance(choice, Failure):
         return choice
-    message = choice.get("message")
-    text = (message.get("content") if isinstance(message, dict) else None) if chat else choice.get("text")
-    if not isinstance(text, str):
-        return Failure("the server's answer holds no text.")
-    cuts = [text.index(stop) for stop in stops if stop in text]
     reason = choice.get("finish_reason")
+    if reason is not None and reason not in (*ENDED, *CUT):
+        return Failure(f"the server gave no whole answer: its finish_reason is {str(reason)[:40]!r}.")
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    if chat and isinstance(message.get("refusal"), str) and message["refusal"]:
+        return Failure("the server refused to answer.")
+    text = message.get("content") if chat else choice.get("text")
+    if not isinstance(text, str):
+        spent = " before max_new_tokens were spent, perhaps on reasoning" if reason in CUT else ""
+        return Failure(f"the server's answer holds no text{spent}.")
+    cuts = [text.index(stop) for stop in stops if stop in text]
     # vLLM names the stop string; an end of text has none
     stopped = bool(cuts) or isinstance(choice.get("stop_reason"), str)
     usage = answer.get("usage")
@@ -200,7 +212,7 @@ def _generated(answer: Mapping[str, Any] | Failure, stops: Sequence[str], chat: 
         text[: min(cuts)] if cuts else text,
         tokens=tokens,
         prompt_tokens=_whole(usage.get("prompt_tokens")),
-        finished="stop" if stopped else "length" if reason == "length" else "eos",
+        finished="stop" if stopped else "length" if reason in CUT else "eos",
         extra={"completion_tokens": float(_whole(usage.get("completion_tokens")) or len(tokens))},
     )
 
@@ -223,10 +235,9 @@ def _scored(answer: Mapping[str, Any] | Failure, context: str, start: int, conti
     if isinstance(read, Failure):
         return read
     pieces, logprobs, first = read
-    # with echo, the last token is the one generated after the prompt
-    spans = align(context + continuation, pieces) or align(context + continuation, pieces[:-1])
-    if spans is None:
-        return Failure("the server's tokens do not spell the text that was to be scored; some may be missing.")
+    spans = _laid_out(answer, choice, context + continuation, pieces, start)
+    if isinstance(spans, Failure):
+        return spans
     chosen = [place for place, (_, end) in enumerate(spans) if end > start]
     if not chosen:
         return Failure("the server's tokens leave none for the continuation.")
@@ -238,6 +249,30 @@ def _scored(answer: Mapping[str, Any] | Failure, context: str, start: int, conti
     shift = len(context)
     covered = tuple((max(0, spans[place][0] - shift), max(0, spans[place][1] - shift)) for place in chosen)
     return Scored(tuple(float(value) for value in values if value is not None), covered, all(first[i] for i in chosen))
+
+
+def _laid_out(
+    answer: Mapping[str, Any], choice: Mapping[str, Any], text: str, pieces: Sequence[str | None], border: int
+) -> list[tuple[int, int]] | Failure:
+    """Where the prompt's tokens lie in its text; the one generated after it, where the server lists it, is left out."""
+    whole = align(text, pieces, border)
+    shorter = align(text, pieces[:-1], border)
+    unclear = Failure(
+        "the server's tokens do not spell the text that was to be scored, or leave open which of them are the "
+        "continuation's; some may be missing."
+    )
+    if choice.get("prompt_logprobs") or shorter is None:
+        return whole or unclear
+    # one token was asked for; its spelling may be empty or a part of a character, so that text alone cannot tell
+    usage = answer.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    made = _whole(usage.get("completion_tokens"))
+    if whole is not None and made < 2 and _whole(usage.get("prompt_tokens")) + made == len(pieces):
+        return shorter if made else whole
+    echoed = choice.get("text")
+    longer = isinstance(echoed, str) and echoed.startswith(text) and echoed != text
+    covers_nothing = pieces[-1] == "" and text[-1:].isascii()
+    return shorter if whole is None or longer or covers_nothing else unclear
 
 
 # spellings (None where unknown), log-probabilities, and whether each token was the likeliest

@@ -38,11 +38,14 @@ class Handler(BaseHTTPRequestHandler):
         else:
             names = ["normal", "busy", "dated", "slow", "drip", "cut", "dies", "nonsense", "list", "empty", "short"]
             names += ["gap", "infinite", "truncated", "refuses", "moved", "broken", "patience", "vllm", "bos", "kept"]
+            names += ["fraction", "milliseconds", "filter", "abort", "torn", "blank", "halves", "uncounted", "silent"]
             self.send({"data": [{"id": name, "max_model_len": 2048} for name in names]})
 
     def do_POST(self) -> None:
         global open_now, most_open
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.startswith("/bare/"):
+            return self.send({"error": "no such page"}, 404)
         name = asked["model"]
         with lock:
             seen[name] = seen.get(name, 0) + 1
@@ -86,6 +89,38 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Retry-After", "Wed, 21 Oct 2015 07:28:11 GMT")
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def as_fraction(self, asked: dict[str, Any], turn: int) -> None:
+        self.send({}, 429, Retry_After="2.6") if turn == 1 else self.as_normal(asked, turn)
+
+    def as_milliseconds(self, asked: dict[str, Any], turn: int) -> None:
+        self.send({}, 429, retry_after_ms="2600", Retry_After="9") if turn == 1 else self.as_normal(asked, turn)
+
+    def as_filter(self, asked: dict[str, Any], turn: int) -> None:
+        self.send({"choices": [{"text": "", "finish_reason": "content_filter"}]})
+
+    def as_abort(self, asked: dict[str, Any], turn: int) -> None:
+        self.send({"choices": [{"text": "half of", "finish_reason": "abort"}]})
+
+    def as_silent(self, asked: dict[str, Any], turn: int) -> None:
+        self.send({"choices": [{"message": {"content": None, "reasoning": "Hm."}, "finish_reason": "length"}]})
+
+    def as_torn(self, asked: dict[str, Any], turn: int) -> None:
+        self.send(spelled(asked, self.path, -1, "\ufffd"))
+
+    def as_blank(self, asked: dict[str, Any], turn: int) -> None:
+        self.send(spelled(asked, self.path, -1, ""))
+
+    def as_halves(self, asked: dict[str, Any], turn: int) -> None:
+        # every byte a token, parts of characters as U+FFFD
+        data = asked["prompt"].encode()
+        pieces = [data[place : place + 1].decode("utf-8", "replace") for place in range(len(data))]
+        values = [None, *(-float(place) for place in range(1, len(pieces)))]
+        usage = {} if asked["model"] == "uncounted" else {"prompt_tokens": len(pieces), "completion_tokens": 0}
+        logprobs = {"tokens": pieces, "token_logprobs": values}
+        self.send({"choices": [{"text": "", "logprobs": logprobs}], "usage": usage})
+
+    as_uncounted = as_halves
 
     def as_patience(self, asked: dict[str, Any], turn: int) -> None:
         self.send({"error": "tomorrow"}, 429, Retry_After="86400")
@@ -196,6 +231,13 @@ def answer(asked: dict[str, Any], path: str) -> dict[str, Any]:
         tops: list[Any] = [None, *({piece: -len(piece) / 10} for piece in pieces[1:])]
         choice["logprobs"] = {"tokens": pieces, "token_logprobs": values, "top_logprobs": tops}
     return {"choices": [choice], "usage": usage}
+
+
+def spelled(asked: dict[str, Any], path: str, place: int, spelling: str) -> dict[str, Any]:
+    """The usual answer with one token spelled in another way."""
+    found = answer(asked, path)
+    found["choices"][0]["logprobs"]["tokens"][place] = spelling
+    return found
 
 
 if __name__ == "__main__":

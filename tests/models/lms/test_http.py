@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,54 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date(url: str, waits: list[
     assert waits == [11.0]
 
 
+@pytest.mark.parametrize("name", ["fraction", "milliseconds"])
+def test_a_fraction_of_a_second_is_waited_for_in_full(url: str, waits: list[float], name: str) -> None:
+    assert isinstance(generated(connected(url, waits, name), "a")[0], Generated)
+    assert waits == [2.6]
+
+
+@pytest.mark.parametrize(
+    ("name", "api", "words"),
+    [
+        ("filter", "completions", "finish_reason is 'content_filter'"),
+        ("abort", "completions", "finish_reason is 'abort'"),
+        ("silent", "chat", "no text before max_new_tokens were spent"),
+    ],
+)
+def test_what_a_server_did_not_answer_is_a_failure(
+    url: str, waits: list[float], name: str, api: str, words: str
+) -> None:
+    assert words in failure(generated(connected(url, waits, name, api=api), "a")[0])
+
+
+@pytest.mark.parametrize("name", ["normal", "torn", "blank"])
+def test_the_generated_token_is_never_scored_however_it_is_spelled(url: str, waits: list[float], name: str) -> None:
+    (answer,) = connected(url, waits, name).score([Score("The cat", " sat down")], meter=METER)
+    assert isinstance(answer, Scored)
+    assert answer.logprobs == (-0.4, -0.5)
+
+
+def test_parts_of_characters_on_both_sides_of_the_border_are_told_apart(url: str, waits: list[float]) -> None:
+    # 2 bytes of context, 3 of continuation, each a token spelled as U+FFFD
+    (answer,) = connected(url, waits, "halves").score([Score("é", "日")], meter=METER)
+    assert isinstance(answer, Scored)
+    assert answer.logprobs == (-2.0, -3.0, -4.0)
+    assert answer.spans == ((0, 1), (0, 1), (0, 1))
+
+
+def test_whether_the_last_part_of_a_character_was_generated_is_not_guessed(url: str, waits: list[float]) -> None:
+    (answer,) = connected(url, waits, "uncounted").score([Score("é", "日")], meter=METER)
+    assert "leave open which of them" in failure(answer)
+    (answer,) = connected(url, waits, "uncounted").score([Score("é", "日a")], meter=METER)
+    assert isinstance(answer, Scored)
+    assert answer.logprobs == (-2.0, -3.0, -4.0, -5.0)
+
+
+def test_an_address_without_its_version_says_so(url: str, waits: list[float]) -> None:
+    model = connected(url.removesuffix("/v1") + "/bare", waits, "anything")
+    assert "does url= lack its /v1?" in failure(generated(model, "a")[0])
+
+
 def test_a_server_that_asks_for_a_day_is_not_waited_for(url: str, waits: list[float]) -> None:
     assert "86400 s of patience" in failure(generated(connected(url, waits, "patience"), "a")[0])
     assert waits == []
@@ -298,6 +347,14 @@ def test_a_spec_with_an_address_is_read() -> None:
         ("aa", [None, "a"], [(0, 1), (1, 2)]),
         ("é!", ["\ufffd", "\ufffd", "!"], [(0, 1), (0, 1), (1, 2)]),
         ("a🙂", ["a", "bytes:\\xf0\\x9f", "bytes:\\x99\\x82"], [(0, 1), (1, 2), (1, 2)]),
+        # held back until the character is whole; left out; by their bytes; after a blank
+        ("é日!", ["", "é", "", "", "日", "!"], [(0, 1), (0, 1), (1, 2), (1, 2), (1, 2), (2, 3)]),
+        ("日a", ["", "", "", "a"], [(0, 1), (0, 1), (0, 1), (1, 2)]),
+        ("日a", ["<0xE6>", "<0x97>", "<0xA5>", "a"], [(0, 1), (0, 1), (0, 1), (1, 2)]),
+        ("a 日", ["a", " \ufffd", "\ufffd", "\ufffd"], [(0, 1), (1, 3), (2, 3), (2, 3)]),
+        # U+FFFD of the text itself, and a special token that has no spelling
+        ("a\ufffdb", ["a", "\ufffd", "b"], [(0, 1), (1, 2), (2, 3)]),
+        ("ab", ["a", "", "b"], [(0, 1), (1, 1), (1, 2)]),
         ("ab", ["a"], None),
         ("ab", ["a", "b", "c"], None),
         ("ab", ["a", "x"], None),
@@ -306,3 +363,27 @@ def test_a_spec_with_an_address_is_read() -> None:
 )
 def test_tokens_are_aligned_with_the_text(text: str, pieces: list[str | None], spans: object) -> None:
     assert align(text, pieces) == spans
+
+
+def test_a_spelling_that_leaves_the_border_open_is_no_alignment() -> None:
+    # three bytes in two tokens after two bytes in two: either may hold the second byte of the other's character
+    text, pieces = "日本", ["", "", "", "本"]
+    assert align(text, pieces) is not None
+    assert align(text, pieces, 1) is None
+    assert align(text, ["", "", "日", "本"], 1) == [(0, 1), (0, 1), (0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("style", ["replace", "ignore"])
+def test_every_cut_of_a_text_into_bytes_is_aligned_or_left_open_and_never_wrong(style: str) -> None:
+    rng, checked = np.random.default_rng(0), 0
+    for _ in range(300):
+        letters = rng.choice(list("ab é日🙂\u0928"), size=6)
+        text, border = "".join(letters), int(rng.integers(1, 5))
+        data, edge = text.encode(), len(text[:border].encode())
+        cuts = [0, *sorted(set(rng.integers(1, len(data), size=5).tolist())), len(data)]
+        pieces = [data[a:b].decode("utf-8", style) for a, b in pairwise(cuts)]
+        spans = align(text, pieces, border)
+        if spans is not None:
+            checked += 1
+            assert [end > border for _, end in spans] == [end > edge for end in cuts[1:]], (text, pieces)
+    assert checked > 190
