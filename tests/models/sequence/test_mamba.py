@@ -40,7 +40,8 @@ def test_a_loop_over_the_equations_gives_the_same_outputs() -> None:
     u, gate = made.project(x).chunk(2, -1)
     taps = made.conv.weight.shape[1]
     padded = functional.pad(u, (0, 0, taps - 1, 0))
-    u = functional.silu(sum(padded[:, taps - 1 - j : taps - 1 - j + 11] * made.conv.weight[:, j] for j in range(taps)))
+    taken = sum(padded[:, taps - 1 - j : taps - 1 - j + 11] * made.conv.weight[:, j] for j in range(taps))
+    u = functional.silu(taken + made.conv.bias)
     held, outputs = torch.zeros(2, 16, 4, dtype=torch.float64), []
     for time in range(11):
         low, b, c = made.select(u[:, time]).split([1, 4, 4], -1)
