@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import parts
 from harness import signature as signatures
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.metrics import Metric
 from harness.api.protocols import Preparing, Setting, Task
 from harness.boundary import foreign
+from harness.parts import Part
 from harness.planning import Cell
 
 
@@ -50,12 +52,7 @@ def introduce(cell: Cell) -> Pairing:
         model = registry.create("model", cell.model)
         decoder = registry.create("decoder", cell.decoder) if cell.decoder else None
         metrics = metrics_of(task, cell.task)
-    task_card, model_card = _card("task", cell.task), _card("model", cell.model)
-    modules = {
-        "task": [task_card.module],
-        "model": [model_card.module, *([_card("decoder", cell.decoder).module] if cell.decoder else [])],
-        "metrics": [type(metric).__module__ for metric in metrics],
-    }
+    tree = {"task": [parts.resolve("task", cell.task)], "model": contestant(cell)}
     return Pairing(
         cell=cell,
         task=task,
@@ -65,11 +62,23 @@ def introduce(cell: Cell) -> Pairing:
         model_spec=registry.canonical("model", cell.model),
         decoder_spec=registry.canonical("decoder", cell.decoder) if cell.decoder else None,
         metrics=metrics,
-        task_version=int(task_card.facts.get("version", 1)),
-        learns=bool(model_card.facts.get("learns")),
-        code={role: signatures.code_digest(names) for role, names in modules.items()},
-        fit_code={name: signatures.code_digest([name]) for name in (task_card.module, model_card.module)},
+        task_version=int(tree["task"][0].facts.get("version", 1)),
+        learns=bool(tree["model"][0].facts.get("learns")),
+        code={role: parts.digest(roots) for role, roots in tree.items()} | {"metrics": metric_code(metrics)},
+        fit_code={root.module: parts.digest([root]) for root in (tree["task"][0], tree["model"][0])},
     )
+
+
+def contestant(cell: Cell) -> list[Part]:
+    """The parts of a cell that answer: its model's, then its decoder's where it has one."""
+    decoder = [parts.resolve("decoder", cell.decoder)] if cell.decoder else []
+    return [parts.resolve("model", cell.model), *decoder]
+
+
+def metric_code(metrics: Sequence[Metric]) -> str:
+    """Digest of the source of metrics and of all that they reach."""
+    reached = [part for metric in metrics for part in parts.of_object(metric)]
+    return parts.digest(reached, (type(metric).__module__ for metric in metrics))
 
 
 def metrics_of(task: Task, spec: str) -> tuple[Metric, ...]:
@@ -134,7 +143,3 @@ def _training_data(task: Task, setting: Setting) -> str:
             # the task says that it has no such split
             found.append("absent")
     return "+".join(found)
-
-
-def _card(kind: registry.Kind, spec: str) -> registry.Card:
-    return registry.card(kind, registry.parse(spec)[0])

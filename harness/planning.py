@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness import parts
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.types import Budget
@@ -121,7 +122,6 @@ def takes_decoder(door: str, decodes: bool) -> bool:
 def refusal(cell: Cell) -> str | None:
     """Why the cell makes no sense, or None; reads cards and builds the task object, loads nothing."""
     model = _facts("model", cell.model)
-    needs = tuple(_facts("decoder", cell.decoder).get("needs", ())) if cell.decoder else ()
     offers = model.get("offers")
     facts = Facts(
         door=str(registry.create("task", cell.task).door),
@@ -129,7 +129,7 @@ def refusal(cell: Cell) -> str | None:
         decodes=bool(model.get("decodes")),
         learns=bool(model.get("learns")),
         offers=None if offers is None else tuple(offers),
-        needs=needs,
+        needs=_needs(cell.decoder) if cell.decoder else (),
     )
     return judge(cell, facts)
 
@@ -150,6 +150,12 @@ def judge(cell: Cell, facts: Facts) -> str | None:
         if missing:
             return f"the decoder {cell.decoder} needs {' and '.join(missing)}, which {cell.model} does not offer."
     return None
+
+
+def _needs(decoder: str) -> tuple[str, ...]:
+    """What the decoder needs of its target, and every decoder that it wraps."""
+    wrapped = [part for part in parts.resolve("decoder", decoder).walk() if part.kind == "decoder"]
+    return tuple(dict.fromkeys(str(need) for part in wrapped for need in part.facts.get("needs", ())))
 
 
 def _facts(kind: registry.Kind, spec: str) -> Mapping[str, Any]:

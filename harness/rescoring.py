@@ -18,7 +18,7 @@ from harness.api.protocols import Sources, Task
 from harness.boundary import foreign
 from harness.journal import MANIFEST, RESULT, Entry, RunFolder, entries, entry_at
 from harness.ledger import Ledger
-from harness.pairing import folder_of, metrics_of
+from harness.pairing import folder_of, metric_code, metrics_of
 from harness.results import RunResult
 from harness.summary import breakdown, measurements, samples
 
@@ -35,9 +35,9 @@ def rescore(run: Path, sources: Sources, announce: Callable[[str], None] = lambd
     """
     old = results.load(run)
     task: Task = registry.create("task", old.task)
-    modules = [type(metric).__module__ for metric in metrics_of(task, old.task)]
+    code = metric_code(metrics_of(task, old.task))
     version = int(registry.card("task", registry.parse(old.task)[0]).facts.get("version", 1))
-    return rescore_task(run, old, task, version, signatures.code_digest(modules), sources, announce)
+    return rescore_task(run, old, task, version, code, sources, announce)
 
 
 def rescore_task(

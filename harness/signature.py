@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +38,8 @@ def build(
 ) -> dict[str, Any]:
     """The signature of a run; all specs canonical, `budget` None for a model that is not trained here.
 
-    `code` holds a digest for the source of the task, of the model and its decoder, and of the metrics.
+    `code` holds a digest for the source of the task, of the model and its decoder, and of the metrics, each with all
+    the parts that it reaches.
     """
     return {
         "schema": REQUEST_SCHEMA,
@@ -92,24 +89,6 @@ def unknown_parts(signature: Mapping[str, Any]) -> list[str]:
     return missing + [name for name in ("data", "training_data") if _is_unknown(signature[name])]
 
 
-def code_digest(modules: Iterable[str]) -> str:
-    """Digest of the source of modules and of all of this project's modules that they import, however deep."""
-    files: dict[str, bytes] = {}
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        if module in files:
-            continue
-        source, imported = _source(module)
-        files[module] = source
-        waiting.extend(imported)
-    total = hashlib.sha256()
-    for module, source in sorted(files.items()):
-        total.update(f"{module}\0{len(source)}\0".encode())
-        total.update(source)
-    return total.hexdigest()[:16]
-
-
 def request_seed(seed: int, example: str, index: int) -> int:
     """The seed of one request: fixed by the run's seed and the request's place, never by its batch."""
     text = f"{seed}\0{example}\0{index}".encode("utf-8", "surrogatepass")
@@ -148,32 +127,6 @@ def _feed(total: Any, value: Any) -> None:
         text = (value if isinstance(value, str) else repr(value)).encode("utf-8", "surrogatepass")
         total.update(f"{type(value).__name__}{len(text)}:".encode())
         total.update(text)
-
-
-@cache
-def _source(module: str) -> tuple[bytes, tuple[str, ...]]:
-    """A module's source and the modules of the same package, or of this project, that it names."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return b"", ()
-    source = Path(spec.origin).read_bytes()
-    own = ("harness", module.split(".", 1)[0])
-    named: list[str] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            named += [item.name for item in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            named += [node.module, *(f"{node.module}.{item.name}" for item in node.names)]
-    return source, tuple(name for name in named if name.split(".", 1)[0] in own and _is_module(name))
-
-
-@cache
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        # `name` is an attribute of a module, not a module of a package
-        return False
 
 
 def _is_unknown(value: Any) -> bool:

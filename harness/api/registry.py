@@ -17,11 +17,10 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, TypeVar, dataclass_transform
 
-from harness.api import secrets
+from harness.api import classes, locate, secrets
 from harness.api.errors import UsageError
 
 # how a spec is written belongs to what the registry offers
@@ -201,6 +200,13 @@ def check_parameters(kind: Kind, name: str, given: Mapping[str, str]) -> None:
             raise UsageError(f"{kind} {name} needs {item.name}=... ({item.annotation}).")
 
 
+def forget() -> None:
+    """Look everything up anew from now on: plug-ins, places and cards."""
+    locate.forget()
+    for remembered in (_places, _card, classes.tree):
+        remembered.cache_clear()
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     module: str
@@ -211,7 +217,7 @@ class _Place:
 @cache
 def _places(kind: Kind) -> dict[str, _Place]:
     places = {name: _Place(module, file) for name, module, file in _walk(kind)}
-    for entry in metadata.entry_points(group=f"harness.{kind}s"):
+    for entry in locate.plugins(f"harness.{kind}s"):
         if entry.name in places:
             raise UsageError(f"plug-in {entry.value!r} wants the taken {kind} name {entry.name!r}.")
         places[entry.name] = _Place(entry.module, None, entry.attr)
@@ -239,11 +245,10 @@ def _card(kind: Kind, name: str) -> Card:
     place = _places(kind)[name]
     file = place.file
     if file is None:
-        spec = importlib.util.find_spec(place.module)
-        if spec is None or spec.origin is None:
+        file = locate.source_file(place.module)
+        if file is None:
             raise UsageError(f"plug-in module {place.module!r} for {kind} {name!r} cannot be found.")
-        file = Path(spec.origin)
-    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    tree = classes.tree(file)
     for node in tree.body:
         if not isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             continue
@@ -251,7 +256,7 @@ def _card(kind: Kind, name: str) -> Card:
         if facts is None or (place.attribute and node.name != place.attribute):
             continue
         docstring = ast.get_docstring(node) or ast.get_docstring(tree) or ""
-        parameters = tuple(_parameters(node, tree)) if isinstance(node, ast.ClassDef) else ()
+        parameters = tuple(_parameters(node, tree, place.module)) if isinstance(node, ast.ClassDef) else ()
         summary = docstring.split("\n", 1)[0]
         return Card(kind, name, place.module, node.name, summary, docstring, facts, parameters)
     raise UsageError(f"{file.name} holds no @{kind}; a file that registers nothing starts with an underscore.")
@@ -267,18 +272,13 @@ def _facts(kind: Kind, node: ast.ClassDef | ast.FunctionDef) -> dict[str, Any] |
     return None
 
 
-def _parameters(node: ast.ClassDef, tree: ast.Module) -> Iterator[Parameter]:
-    """The class's own fields after those of bases that are imported by name from our own or a plug-in's modules."""
+def _parameters(node: ast.ClassDef, tree: ast.Module, module: str) -> Iterator[Parameter]:
+    """The class's own fields after those of its bases, as far as these are dataclasses of ours or of a plug-in."""
     own: dict[str, Parameter] = {}
-    imports = {
-        alias.asname or alias.name: (item.module, alias.name)
-        for item in tree.body
-        if isinstance(item, ast.ImportFrom) and item.module and item.level == 0
-        for alias in item.names
-    }
-    for base in node.bases:
-        if isinstance(base, ast.Name) and base.id in imports:
-            own |= {item.name: item for item in _inherited(*imports[base.id])}
+    for base in reversed(node.bases):
+        found = classes.find(ast.unparse(base).partition("[")[0], tree, module, node)
+        if found is not None and _is_dataclass(found[0]):
+            own |= {item.name: item for item in _parameters(*found)}
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             annotation = ast.unparse(item.annotation)
@@ -288,17 +288,9 @@ def _parameters(node: ast.ClassDef, tree: ast.Module) -> Iterator[Parameter]:
     yield from own.values()
 
 
-def _inherited(module: str, name: str) -> Iterator[Parameter]:
-    # the floor and foreign libraries hold no parameters; finding their files would import their packages
-    if module.startswith("harness.api") or module.split(".")[-1][:1] != "_" or module.startswith("_"):
-        return
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            yield from _parameters(node, tree)
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
+    return not {"dataclass", *KINDS}.isdisjoint(ast.unparse(mark).rpartition(".")[2] for mark in marks)
 
 
 def _suggest(query: str, known: Mapping[str, Any]) -> str:

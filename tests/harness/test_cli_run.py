@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import cli
-from harness.api import registry
+from harness import cli, parts
 from harness.api.errors import UsageError
 from harness.commands.run import parse_budget, parse_seeds, resuming
 
@@ -95,12 +94,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.chdir(tmp_path)
-    caches = (registry._places, registry._card)
-    for cache in caches:
-        cache.cache_clear()
+    parts.forget()
     yield folder
-    for cache in caches:
-        cache.cache_clear()
+    parts.forget()
     sys.modules.pop("tiny_plugin", None)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness import planning
+from harness import parts, planning
 from harness.api import registry
 from harness.api.errors import UsageError
+from harness.parts import Part
 from harness.planning import Cell, Facts, judge, plan, refusal
 
 DOORS = {"say": "generate", "rate": "score", "place": "embed"}
@@ -17,6 +18,7 @@ CARDS = {
     ("decoder", "greedy"): {},
     ("decoder", "sample"): {},
     ("decoder", "tree"): {"needs": ("tree", "hidden")},
+    ("decoder", "wrapper"): {"needs": ()},
 }
 
 
@@ -35,6 +37,8 @@ def small_world(monkeypatch):
         assert kind == "task", "a refusal must not build a model"
         return Paper(DOORS[spec])
 
+    wrapped = {"wrapper": (Part("decoder", "tree", "none"),)}
+    monkeypatch.setattr(parts, "resolve", lambda kind, spec: Part(kind, spec, "none", wrapped.get(spec, ())))
     monkeypatch.setattr(registry, "card", card)
     monkeypatch.setattr(registry, "create", create)
 
@@ -122,3 +126,7 @@ def test_no_task_is_nothing_to_run():
 
 def test_a_title_names_the_three():
     assert planning.Cell("say", "lm", "greedy").title == "say x lm + greedy"
+
+
+def test_a_wrapper_needs_what_the_decoder_in_it_needs():
+    assert refusal(Cell("say", "lm", "wrapper")) == "the decoder wrapper needs tree, which lm does not offer."
