@@ -1,7 +1,6 @@
 """Where does a CPU path get large memory cheaply? From numpy, which asks the system for huge pages.
 
-The first touch of fresh small pages costs about 0.4 ms a MiB, more than most passes over it; with huge pages it costs
-a sixth of that.
+The first touch of fresh small pages costs more than most passes over them; huge pages are touched far less often.
 """
 
 from __future__ import annotations

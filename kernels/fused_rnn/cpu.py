@@ -124,7 +124,7 @@ class _Run(torch.autograd.Function):
             parts = [state[around] for state in states], [item[within] for item in more]
             block, block_extra = LOOPS[cell][1](Block(gates[within], extra[within], back, *parts), dh[around], carry)
             _add_products(recurrent, block.flatten(2, 3), states[0][within])
-            # over time first, along whole runs of memory: three times as fast as both axes at once
+            # over time first, along whole runs of memory, which is faster than both axes at once
             columns += block.sum(0).sum(-1)
             candidate += 0 if block_extra is None else block_extra.sum(0).sum(-1)
             _unpack(cell, block, block_extra, x[:, within])

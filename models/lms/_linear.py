@@ -1,8 +1,7 @@
 """How is a weight matrix laid out so that multiplying by it is fast? Packed by oneDNN where it can be.
 
-On x86 the oneDNN-packed layout is the one that does: on a two-core Zen 5, 3072 x 576 in fp32 at batch 1 reads
-31 GB/s packed, 19 GB/s as x @ W^T-contiguous and 13 GB/s through `F.linear`; at batch 2,048 it computes 2.2 times as
-fast as `F.linear` (benchmarks/engine.py --row layout).
+On x86 the oneDNN-packed layout reads a weight matrix faster than `F.linear` does, at one row as at hundreds:
+`benchmarks/engine.py --row layout` says by how much on the machine at hand.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ RUNTIME: Mapping[Weights, str] = {"full": "1", "int8": "2", "int8-rows": "2"}
 PACKING_ROWS = 64
 # below this many rows the int8 kernel beats widening the matrix first (measured 2026, Zen 5, bf16)
 INT8_KERNEL_ROWS = 12
-# inputs that share a scale: SmolLM2 keeps 95.6% of its arg-maxima with one scale a row, 97.3% by 64, 97.8% by 32
+# inputs that share a scale: `benchmarks/engine.py --row int8` and `--row int8-rows` say what one scale a row would cost
 GROUP_INPUTS = 32  # as GGUF's Q8_0
-# weights widened at a time (1 MB in float32): a 49,152 x 576 head takes 20 ms so, and 370 ms as one block
+# weights widened at a time (1 MB in float32), so that a head's widened rows stay in the cache
 BLOCK_WEIGHTS = 2**18
 # from this many rows on, packing the widened matrix first costs less than it saves
 REPACKED_ROWS = 64
