@@ -1,4 +1,4 @@
-"""Which releases does the project ask for: within its ranges, at their floors, or without their ceilings?
+"""Which releases does the project ask for? Within its ranges, at their floors, or without their ceilings.
 
     python .ci/requirements.py ranges|floors|uncapped
 
