@@ -7,23 +7,20 @@ speed, which the Llama runtime exists for.
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache
 
 from harness.api.errors import HarnessError, UsageError
 from harness.api.types import Step, Want
+from harness.models.lms._hf_forward import Interface, Result, forward
 from harness.models.lms._llama import NonFiniteError
 
 # R rows, T new tokens, P wanted positions, D width, H heads, S cached tokens, V vocabulary
 LAST = Want()
-# how the families of transformers name what they remember
-MEMORIES = ("past_key_values", "cache_params", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,7 @@ class Row:
     tokens: tuple[int, ...] = ()
     encoded: int = 0
     memory: Any = None
+    base: int = 0  # the shortest length that the memory can still be cut to
     branches: tuple[tuple[tuple[int, ...], Row], ...] = ()  # (path of new-token indices, the row along that path)
     nodes: int = 0  # new tokens in the tree
 
@@ -57,28 +55,28 @@ class _Outputs:
 
 @final
 class HfRuntime:
-    """A TokenModel over a transformers model.
+    """A TokenModel over a transformers model, called as `interface` says.
 
     A memory of keys and values is cut when a row is rewound; a recurrent one (Mamba, RWKV) cannot be, and the row's
-    remaining tokens are read again by the next step. `given` are further inputs of every forward pass (an encoder's
-    outputs, for the decoder of an encoder-decoder model).
+    remaining tokens are read again by the next step. So is a row that grows beyond the length at which LongRoPE
+    changes its angles. `given` are further inputs of every forward pass (an encoder's outputs, for the decoder of an
+    encoder-decoder model).
     """
 
     def __init__(
-        self, network: Any, context_length: int, eos: Sequence[int], given: Mapping[str, Any] | None = None
+        self,
+        network: Any,
+        interface: Interface,
+        context_length: int,
+        eos: Sequence[int],
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self.network = network
+        self.interface = interface
         self.eos = frozenset(eos)
         self.context_length = context_length
         self.vocabulary = int(network.config.get_text_config(decoder=True).vocab_size)
-        self.recurrent = bool(getattr(network, "_is_stateful", False))
         self._given = dict(given or {})
-        accepted = inspect.signature(network.forward).parameters
-        self._memory_name = next((name for name in MEMORIES if name in accepted), "")
-        self.keeps = "logits_to_keep" in accepted
-        self._input_name = "decoder_input_ids" if network.config.is_encoder_decoder else "input_ids"
-        if not self._memory_name:
-            raise UsageError(f"{type(network).__name__} has no memory of past tokens that this adapter knows.")
 
     def start(self, rows: int, capacity: int) -> State:
         """Empty rows; memories grow as they need."""
@@ -149,19 +147,45 @@ class HfRuntime:
 
     def _chain(self, row: Row, new: list[int], positions: Sequence[int], want: Want, outputs: _Outputs) -> Row:
         """Feed what the memory lacks and the new tokens; outputs are numbered within the new ones."""
-        waiting = [*row.tokens[row.encoded :], *new]
-        skipped = len(waiting) - len(new)
-        memory, encoded = row.memory, row.encoded
-        # recurrent layers of transformers take a prompt as a whole, but continue one token at a time
-        pieces = [waiting] if not (self.recurrent and encoded) else [[token] for token in waiting]
-        done = 0
-        for piece in pieces:
-            wanted = [place + skipped - done for place in positions if 0 <= place + skipped - done < len(piece)]
-            memory, result = self._forward(memory, encoded, piece, wanted, want)
-            _collect(result, wanted, done - skipped, want, outputs, len(piece))
-            done += len(piece)
-            encoded += len(piece)
-        return Row((*row.tokens, *new), encoded, memory)
+        old, tokens = len(row.tokens), (*row.tokens, *new)
+        if len(tokens) > self.context_length:
+            raise UsageError(f"a row would hold {len(tokens)} tokens, but the context holds {self.context_length}.")
+        first = old if want.hidden or want.attention else old + min(positions, default=len(new))
+        memory, since = row.memory, old
+        for begin, end in self._pieces(row, len(tokens), first):
+            if begin == 0:
+                memory = None
+            for start, stop in self._passes(begin, end):
+                wanted = [old + place - start for place in positions if max(since, start) <= old + place < stop]
+                memory, result = forward(
+                    self.network, self.interface, memory, start, tokens[start:stop],
+                    wanted=wanted, want=want, given=self._given,
+                )  # fmt: skip
+                _collect(result, wanted, start - old, range(max(since, start) - start, stop - start), want, outputs)
+            since = end
+        fresh = begin == 0
+        return Row(tokens, 0 if memory is None else len(tokens), memory, 0 if fresh else row.base)
+
+    def _pieces(self, row: Row, end: int, first: int) -> Iterator[tuple[int, int]]:
+        """What to read in turn, as ranges of the row; one that begins at 0 forgets what was read before.
+
+        `first` is the first position whose outputs are wanted.
+        """
+        edge = self.interface.boundary
+        if not (self.interface.beyond(end) and row.encoded <= edge):
+            yield row.encoded, end
+            return
+        # a token within the boundary is told by the row up to it, whatever comes after it in the same step
+        if first < edge:
+            yield row.encoded, edge
+        yield 0, end
+
+    def _passes(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        if begin and not self.interface.several:
+            # most recurrent layers of transformers take a prompt as a whole, but continue one token at a time
+            yield from ((place, place + 1) for place in range(begin, end))
+        else:
+            yield begin, end
 
     def _tree(self, row: Row, new: list[int], parents: list[int], want: Want, outputs: _Outputs) -> Row:
         """Walk each root-to-leaf path from a copy of the memory; a node's outputs come from the first path over it."""
@@ -187,30 +211,6 @@ class HfRuntime:
         outputs.hidden = {layer: [found[node] for node in range(len(new))] for layer, found in hidden.items()}
         return replace(row, branches=tuple(branches), nodes=len(new))
 
-    def _forward(self, memory: Any, encoded: int, tokens: list[int], wanted: list[int], want: Want) -> tuple[Any, Any]:
-        if encoded + len(tokens) > self.context_length:
-            raise UsageError(
-                f"a row would hold {encoded + len(tokens)} tokens, but the context holds {self.context_length}."
-            )
-        ids = torch.tensor([tokens], dtype=torch.long, device=self.network.device)
-        if memory is None and self._memory_name == "past_key_values" and not self.recurrent:
-            # without a configuration every layer keeps all keys, so that a sliding window can be rewound as well
-            memory = DynamicCache()
-            if self.network.config.is_encoder_decoder:
-                memory = EncoderDecoderCache(memory, DynamicCache())
-        # a head over every position of a long prompt would be the largest tensor of all
-        keeps = {"logits_to_keep": torch.tensor(wanted, device=ids.device)} if self.keeps and wanted else {}
-        result = self.network(
-            **{self._input_name: ids},
-            **({self._memory_name: memory} if memory is not None else {}),
-            **self._given,
-            **keeps,
-            use_cache=True,
-            **({"output_hidden_states": True} if want.hidden else {}),
-            **({"output_attentions": True} if want.attention else {}),
-        )
-        return getattr(result, self._memory_name), _Result(result, not keeps)
-
     def _cut(self, row: Row, length: int) -> Row:
         if row.nodes and length > len(row.tokens):
             raise UsageError("rewind into a tree is not defined; keep one of its paths.")
@@ -219,11 +219,12 @@ class HfRuntime:
             return Row()
         if length >= row.encoded:
             return replace(row, tokens=row.tokens[:length])
-        if self.recurrent or not hasattr(row.memory, "crop"):
+        way = self.interface
+        if not way.cuts or length < row.base or (way.beyond(row.encoded) and not way.beyond(length)):
             return Row(row.tokens[:length])
         # a negative number is how many to take off, whatever the version of transformers
         row.memory.crop(length - row.encoded)
-        return Row(row.tokens[:length], length, row.memory)
+        return Row(row.tokens[:length], length, row.memory, length if way.kind == "recorded" else 0)
 
     def _kept(self, row: Row, before: int, path: Sequence[int]) -> Row:
         if not row.nodes:
@@ -250,14 +251,6 @@ class HfRuntime:
         return logits
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """A forward pass's outputs; `whole` says that its logits cover every position."""
-
-    value: Any
-    whole: bool
-
-
 def _positions(want: Want, count: int) -> Sequence[int]:
     if want.logits == "none" or count == 0:
         return ()
@@ -272,8 +265,10 @@ def _positions(want: Want, count: int) -> Sequence[int]:
     return tuple(want.logits)
 
 
-def _collect(result: _Result, wanted: list[int], shift: int, want: Want, outputs: _Outputs, fed: int) -> None:
-    """File one forward pass's outputs under positions within the new tokens."""
+def _collect(
+    result: Result, wanted: list[int], shift: int, shown: Sequence[int], want: Want, outputs: _Outputs
+) -> None:
+    """File one pass's outputs under positions within the new tokens; layers are shown at the `shown` positions."""
     if wanted:
         logits_TV = result.value.logits[0]
         logits_TV = logits_TV.to(torch.promote_types(logits_TV.dtype, torch.float32))
@@ -285,13 +280,13 @@ def _collect(result: _Result, wanted: list[int], shift: int, want: Want, outputs
         if layer == len(values) - 1:
             raise UsageError(f"layer {layer} is the last; transformers returns it after the final norm alone (-1).")
         rows = outputs.hidden.setdefault(layer, [])
-        rows += [values[layer][0, place] for place in range(fed) if place + shift >= 0]
+        rows += [values[layer][0, place] for place in shown]
     for layer in want.attention:
         weights = result.value.attentions
         if not weights or weights[layer] is None:
             raise UsageError("this model returns no attention weights; give lms/hf attention=eager.")
         rows = outputs.attention.setdefault(layer, [])
-        rows += [weights[layer][0, :, place] for place in range(fed) if place + shift >= 0]
+        rows += [weights[layer][0, :, place] for place in shown]
 
 
 def _padded(rows: Sequence[Sequence[Tensor]]) -> Tensor:

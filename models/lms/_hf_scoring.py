@@ -26,7 +26,8 @@ class HfScorer:
 
     Rows are padded on the right, where a causal model cannot see. Rows that differ in their last token alone (four
     lettered choices after one question) are read once. A row that scores more than `HEAD_ROWS` tokens is read in
-    pieces over a memory, unless the model is recurrent.
+    pieces over a memory, where the model can continue by several tokens; rows on either side of the length at which
+    LongRoPE changes its angles never share a batch, since the longest row of a batch decides for all.
     """
 
     def __init__(self, runtime: HfRuntime) -> None:
@@ -39,13 +40,22 @@ class HfScorer:
         for index, row in enumerate(rows):
             owners.setdefault((row.tokens[:-1], row.start), []).append(index)
         results: dict[int, TokenScores] = {}
-        short = [key for key in owners if self._runtime.recurrent or len(key[0]) - key[1] < HEAD_ROWS]
-        for key in owners.keys() - set(short):
+        way = self._runtime.interface
+        pieces = {key for key in owners if self._in_pieces(key)}
+        for key in pieces:
             results |= {index: self._piecewise(rows[index]) for index in owners[key]}
-        for batch in _batches(short):
-            for key, logits_PV in zip(batch, self._logits(batch), strict=True):
-                results |= {index: _read_off(logits_PV, rows[index].tokens[key[1] :]) for index in owners[key]}
+        whole = [key for key in owners if key not in pieces]
+        for side in ([key for key in whole if way.beyond(len(key[0])) == beyond] for beyond in (False, True)):
+            for batch in _batches(side):
+                for key, logits_PV in zip(batch, self._logits(batch), strict=True):
+                    results |= {index: _read_off(logits_PV, rows[index].tokens[key[1] :]) for index in owners[key]}
         return [results[index] for index in range(len(rows))]
+
+    def _in_pieces(self, key: tuple[tuple[int, ...], int]) -> bool:
+        """Whether all wanted logits of a row are too many to exist at once."""
+        way, (tokens, start) = self._runtime.interface, key
+        # a piece of a long LongRoPE row would be read with the angles of short ones
+        return way.several and len(tokens) - start >= HEAD_ROWS and not way.beyond(len(tokens))
 
     def _logits(self, batch: Sequence[tuple[tuple[int, ...], int]]) -> Iterator[Tensor]:
         """For each (input, start), logits at its positions from start - 1 on."""
@@ -54,7 +64,7 @@ class HfScorer:
         for place, (tokens, _) in enumerate(batch):
             ids_BT[place, : len(tokens)] = torch.tensor(tokens)
         wanted = _wanted(batch)
-        keeps = {"logits_to_keep": torch.tensor(wanted, device=network.device)} if self._runtime.keeps else {}
+        keeps = {"logits_to_keep": torch.tensor(wanted, device=network.device)} if self._runtime.interface.keeps else {}
         logits_BPV = network(input_ids=ids_BT.to(network.device), use_cache=False, **keeps).logits
         offset = {position: index for index, position in enumerate(wanted)} if keeps else None
         for place, (tokens, start) in enumerate(batch):

@@ -61,6 +61,12 @@ def read_shape(config: Mapping[str, Any]) -> Shape:
     for key, plain in refuse.items():
         if config.get(key) not in (None, plain):
             raise DataError(f"config option {key}={config[key]!r} is not supported here; use lms/hf:path=...")
+    for key, causal in {"use_bidirectional_attention": False, "is_causal": True}.items():
+        if config.get(key) not in (None, causal):
+            raise DataError(
+                f"config option {key}={config[key]!r}: the attention of this checkpoint is not causal, so that it "
+                f"gives no probabilities of a next token; give a causal checkpoint."
+            )
     heads = int(config["num_attention_heads"])
     head_width = int(config.get("head_dim") or config["hidden_size"] // heads)
     gemma = family == "gemma3_text"

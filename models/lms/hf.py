@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from harness.api.protocols import Setting
 from harness.api.registry import model
 from harness.models.lms._folder import digest, weights_digest
+from harness.models.lms._hf_forward import REWINDS
 from harness.models.lms._hf_loading import (
     context_of,
     end_tokens,
@@ -20,6 +21,7 @@ from harness.models.lms._hf_loading import (
     non_finite_layer,
     parameters,
 )
+from harness.models.lms._hf_probe import probe
 from harness.models.lms._hf_runtime import HfRuntime
 from harness.models.lms._hf_scoring import HfScorer
 from harness.models.lms._text import Template, TextModel
@@ -64,13 +66,15 @@ class Hf:
         folder = folder_for(self.path, self.revision, self.gguf_file)
         network = load_network(folder, setting, AutoModelForCausalLM, self.attention)
         tokenizer = FolderTokenizer(folder)
-        lm = HfRuntime(network, context_of(network, self.context_length), end_tokens(network, tokenizer.eos))
+        context_length = context_of(network, self.context_length)
+        interface = probe(network, context_length)
+        lm = HfRuntime(network, interface, context_length, end_tokens(network, tokenizer.eos))
         facts = {
             "family": network.config.model_type,
             "parameters": parameters(network),
             "dtype": str(network.dtype).removeprefix("torch."),
             "backend": f"transformers {transformers.__version__}, torch {torch.__version__}",
-            "rewind": "reads the kept tokens again" if lm.recurrent else "cuts keys and values",
+            "rewind": REWINDS[interface.kind],
         }
         return TextModel(
             lm=lm,

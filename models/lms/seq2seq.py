@@ -16,7 +16,9 @@ from harness.api.protocols import Decoder, Meter, Setting
 from harness.api.registry import model
 from harness.api.types import Failure, Generate, Request, Response, Score, Scored, Turn
 from harness.models.lms._folder import digest, weights_digest
+from harness.models.lms._hf_forward import Interface
 from harness.models.lms._hf_loading import context_of, end_tokens, folder_for, load_network, parameters
+from harness.models.lms._hf_probe import probe
 from harness.models.lms._hf_runtime import HfRuntime
 from harness.models.lms._llama import NonFiniteError
 from harness.models.lms._prompt import plain
@@ -68,7 +70,9 @@ class Seq2seq:
             if len(ids) != 1:
                 raise DataError(f"first={self.first!r} is {len(ids)} tokens of {folder}; it must be one.")
             begin = (*begin, *ids)
-        return EncoderDecoder(network, tokenizer, context_of(network, self.context_length), begin)
+        context_length = context_of(network, self.context_length)
+        interface = probe(network, context_length, _encoded(network, begin[:1]))
+        return EncoderDecoder(network, interface, tokenizer, context_length, begin)
 
 
 @final
@@ -77,6 +81,7 @@ class EncoderDecoder:
     """A loaded model; every request has a TokenModel of its own, to which the encoded source is given."""
 
     network: Any
+    interface: Interface
     tokenizer: FolderTokenizer
     context_length: int
     begin: tuple[int, ...]  # tokens before every answer
@@ -139,7 +144,6 @@ class EncoderDecoder:
             (scores,) = StepScorer(lm).score([ScoreRow((*self.begin, *tokens), len(self.begin))])
         return Scored(scores.logprobs, tuple(spans), scores.greedy)
 
-    @torch.inference_mode()
     def _after(self, source: str, meter: Meter) -> HfRuntime:
         """The decoder network as a model of answers to `source`; ValueError when it is too long."""
         tokens, _ = self.tokenizer.encode(source)
@@ -147,10 +151,9 @@ class EncoderDecoder:
         tokens = tokens or eos[:1] or list(self.begin[:1])
         if len(tokens) > self.context_length:
             raise ValueError(f"the source has {len(tokens)} tokens, but the encoder holds {self.context_length}.")
-        ids = torch.tensor([tokens], dtype=torch.long, device=self.network.device)
         with meter.span("prefill", tokens=len(tokens)):
-            encoded = self.network.get_encoder()(input_ids=ids)
-        return HfRuntime(self.network, self.context_length, eos, {"encoder_outputs": encoded})
+            encoded = _encoded(self.network, tokens)
+        return HfRuntime(self.network, self.interface, self.context_length, eos, encoded)
 
 
 @final
@@ -207,6 +210,13 @@ def _source(request: Generate) -> str:
     if not isinstance(request.source, (str, tuple)):
         raise ValueError("an encoder-decoder language model reads text, but the request carries an array")
     return plain(request)
+
+
+@torch.inference_mode()
+def _encoded(network: Any, tokens: Sequence[int]) -> dict[str, Any]:
+    """What the decoder network is given of a source."""
+    ids = torch.tensor([list(tokens)], dtype=torch.long, device=network.device)
+    return {"encoder_outputs": network.get_encoder()(input_ids=ids)}
 
 
 def _start(network: Any) -> tuple[int, ...]:

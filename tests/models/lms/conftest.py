@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def _checkpoint(path: Path, kind: str, seed: int = 0, *, scale: float = 4.0, **tokens: bool) -> Path:
-    """A model folder of the kind; `scale` sharpens the random weights, so that arg-maxima are no near ties."""
+def _checkpoint(
+    path: Path, kind: str, seed: int = 0, *, scale: float = 4.0, config: Mapping[str, Any] | None = None, **tokens: bool
+) -> Path:
+    """A model folder of the kind; `scale` sharpens the random weights, so that arg-maxima are no near ties.
+
+    `config` replaces the sizes of `CONFIGS`.
+    """
     torch.manual_seed(seed)
     ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
     settings = {"max_position_embeddings": 128} if kind in ("llama", "mistral") else {}
-    config = transformers.AutoConfig.for_model(kind, vocab_size=VOCABULARY, **settings, **CONFIGS[kind], **ends)
-    factory = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-    network = factory.from_config(config).eval()
+    sizes = settings | (CONFIGS[kind] if config is None else dict(config))
+    made = transformers.AutoConfig.for_model(kind, **(ends | {"vocab_size": VOCABULARY} | sizes))
+    factory = transformers.AutoModelForSeq2SeqLM if made.is_encoder_decoder else transformers.AutoModelForCausalLM
+    network = factory.from_config(made).eval()
     with torch.no_grad():
         for weight in network.parameters():
             if weight.dim() > 1:

@@ -307,6 +307,15 @@ def test_a_network_that_turns_non_finite_says_so_and_names_the_layer(small: Llam
         ForestScorer(broken.network, check=True).score([ScoreRow((1, 2, 3), 1)])
 
 
+@pytest.mark.parametrize("option", [{"use_bidirectional_attention": True}, {"is_causal": False}])
+def test_a_config_whose_attention_is_not_causal_is_refused(option: dict[str, bool]) -> None:
+    config = transformers.AutoConfig.for_model("gemma3_text", **SIZES).to_dict()
+    ((key, _),) = option.items()
+    with pytest.raises(DataError, match=f"{key}=.*attention of this checkpoint is not causal"):
+        read_shape(config | option)
+    assert read_shape(config | {"use_bidirectional_attention": False, "is_causal": True}).family == "gemma3_text"
+
+
 def test_an_unknown_family_and_an_unknown_angle_are_refused() -> None:
     with pytest.raises(DataError, match="'mamba' is not of the Llama family"):
         read_shape({"model_type": "mamba"})
