@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from harness.models.sequence.mamba2 import SSD, Mamba2
 WIDTH, STATES, HEAD = 8, 4, 4
 
 
-def block(dtype: torch.dtype = torch.float64, **choices: float) -> SSD:
+def block(dtype: torch.dtype = torch.float64, **choices: float | tuple[float, ...]) -> SSD:
     torch.manual_seed(0)
     made = Mamba2(states=STATES, head=HEAD, **choices).mixer(Site(WIDTH))  # type: ignore[arg-type]
     assert isinstance(made, SSD)
@@ -58,7 +59,7 @@ def worst(left: Tensor, right: Tensor) -> float:
 @pytest.mark.parametrize(
     "choices", [{}, {"retain": 0.9, "insert": 0.75}, {"window": 3}, {"window": 5, "retain": 0.9}, {"window": 40}]
 )
-def test_a_loop_over_the_equations_gives_the_same_outputs_and_state(choices: dict[str, float]) -> None:
+def test_a_loop_over_the_equations_gives_the_same_outputs_and_state(choices: dict[str, Any]) -> None:
     made, x = block(**choices), tokens(13)
     y, state = made(x)
     expected, held = loop(made, x, **choices)  # type: ignore[arg-type]
@@ -68,7 +69,7 @@ def test_a_loop_over_the_equations_gives_the_same_outputs_and_state(choices: dic
 
 @pytest.mark.parametrize("choices", [{"window": 5}, {"ceiling": (0.01,), "ceiling_every": 3}])
 @pytest.mark.parametrize("chunk", [1, 4, 5, 6, 11])
-def test_a_remedy_is_the_same_however_the_sequence_is_cut(choices: dict[str, float], chunk: int) -> None:
+def test_a_remedy_is_the_same_however_the_sequence_is_cut(choices: dict[str, Any], chunk: int) -> None:
     made, x = block(**choices), tokens(17)
     whole, last = made(x)
     state, parts = made.start(2, x.device, x.dtype), []
@@ -81,7 +82,7 @@ def test_a_remedy_is_the_same_however_the_sequence_is_cut(choices: dict[str, flo
 
 
 @pytest.mark.parametrize("choices", [{"window": 1}, {"window": 7}])
-def test_a_window_counts_its_own_state(choices: dict[str, float], disagreement: Callable[..., float]) -> None:
+def test_a_window_counts_its_own_state(choices: dict[str, Any], disagreement: Callable[..., float]) -> None:
     assert disagreement(block(**choices), WIDTH) < 1e-12
 
 
@@ -136,9 +137,35 @@ def test_the_ceiling_bounds_the_norm_of_every_head() -> None:
     assert float(made(x)[1]["memory"].flatten(2).norm(dim=-1).max()) <= 0.01 + 1e-12
 
 
+def test_each_head_has_its_own_ceiling_and_a_head_below_it_is_left_alone() -> None:
+    x = tokens(40)
+    plain = block()(x)[1]["memory"]
+    norms = plain.flatten(2).norm(dim=-1)
+    assert float(norms[:, [1, 3]].min()) > 0.02
+    assert float(norms[:, [0, 2]].max()) < 0.01
+    held = block(ceiling=(9.0, 0.02, 8.0, 0.01), ceiling_every=4)(x)[1]["memory"]
+    # 40 steps end with a chunk, at which both of the larger heads had passed their numbers
+    expected = torch.tensor([0.02, 0.01], dtype=torch.float64).expand(2, -1)
+    assert worst(held.flatten(2).norm(dim=-1)[:, [1, 3]], expected) < 1e-12
+    assert worst(held[:, [0, 2]], plain[:, [0, 2]]) < 1e-12
+
+
+def test_one_ceiling_stands_for_all_heads() -> None:
+    one, each = (block(ceiling=choice, ceiling_every=4) for choice in ((0.02,), (0.02,) * 4))
+    assert torch.equal(one(tokens(40))[0], each(tokens(40))[0])
+
+
 @pytest.mark.parametrize(
-    "choices", [{"window": -1}, {"window": 4, "ceiling": (1.0,)}, {"retain": 0.0}, {"insert": 0.0}]
+    "choices",
+    [
+        {"window": -1},
+        {"window": 4, "ceiling": (1.0,)},
+        {"retain": 0.0},
+        {"insert": 0.0},
+        {"ceiling": (0.0,)},
+        {"ceiling": (1.0, 2.0)},
+    ],
 )
-def test_choices_that_make_no_sense_are_refused(choices: dict[str, float]) -> None:
+def test_choices_that_make_no_sense_are_refused(choices: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="mamba2 needs"):
         block(**choices)
