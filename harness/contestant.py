@@ -113,6 +113,9 @@ class Contestant:
         except ForeignError as problem:
             # the same request is asked for in earnest next, and its failure is counted there
             self._setting.announce(f"{self._pairing.title}: the warm-up call did not succeed: {problem}")
+        if self._pairing.carries:
+            # what the warm-up taught it would count
+            self._prepare(self._loaded)
         self._shelf.warm.add(door)
 
     def free_memory(self) -> None:

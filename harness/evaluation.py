@@ -65,7 +65,9 @@ class Evaluation:
         self._ledger = Ledger(pairing.metrics)
         self._unscored: dict[str, int] = {}  # id -> offset of an entry whose metrics failed in an earlier session
         self._manifest: dict[str, Any] = {}
-        self._budget = Budget(session.batch_tokens, session.batch_requests)
+        # what is carried from prompt to prompt must not depend on how many go together
+        self._requests = 1 if pairing.carries else session.batch_requests
+        self._budget = Budget(session.batch_tokens, self._requests)
         self._resumed = 0  # examples finished in earlier sessions
         self._total = pairing.cell.limit  # examples, an upper bound until the stream has ended
         devices.begin_peak(setting.device)
@@ -150,8 +152,8 @@ class Evaluation:
             window.append(slot)
             requests += len(slot.sizes)
             weight += sum(slot.sizes)
-            full = weight >= WINDOW * self._session.batch_tokens or requests >= WINDOW * self._session.batch_requests
-            if full or self._company:
+            full = weight >= WINDOW * self._session.batch_tokens or requests >= WINDOW * self._requests
+            if full or self._company or self._pairing.carries:
                 self._answer(window)
                 window, weight, requests = [], 0, 0
                 yield
@@ -188,7 +190,7 @@ class Evaluation:
             self._model.warm_up(pending)
         while pending:
             following: list[Pending] = []
-            for batch in batches(pending, self._budget, self._model.plan if self._session.batch_requests > 1 else None):
+            for batch in batches(pending, self._budget, self._model.plan if self._requests > 1 else None):
                 for part, responses in answer(batch, self._model.ask, self._budget, self._model.free_memory):
                     following += self._take(part, responses)
             pending = following
@@ -325,7 +327,7 @@ class Evaluation:
     def _timings(self) -> dict[str, Any]:
         self._ledger.add_lap(self._lap())
         return timing.report(self._ledger.times) | {
-            "requests_a_batch": self._session.batch_requests,
+            "requests_a_batch": self._requests,
             "company": self._company,
             "by_example": timing.to_columns(self._ledger.spent()),
             "peak_resident_bytes": self._peak,

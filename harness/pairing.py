@@ -34,6 +34,7 @@ class Pairing:
     task_version: int = 1
     learns: bool = False
     code: Mapping[str, str] | None = None  # digests of their source, by role
+    carries: bool = False  # whether its decoder carries state from prompt to prompt
     fit_code: Mapping[str, str] | None = None  # those of task and learner alone
 
     @property
@@ -64,6 +65,7 @@ def introduce(cell: Cell) -> Pairing:
         metrics=metrics,
         task_version=int(tree["task"][0].facts.get("version", 1)),
         learns=bool(tree["model"][0].facts.get("learns")),
+        carries=any(root.carries for root in tree["model"]),
         code={role: parts.digest(roots) for role, roots in tree.items()} | {"metrics": metric_code(metrics)},
         fit_code={root.module: parts.digest([root]) for root in (tree["task"][0], tree["model"][0])},
     )

@@ -41,11 +41,23 @@ class Part:
         """What its card says."""
         return registry.card(self.kind, registry.parse(self.spec)[0]).facts
 
+    @property
+    def carries(self) -> bool:
+        """Whether it, or a part below it, carries state from prompt to prompt."""
+        setting = str(self.facts.get("carries", ""))
+        return setting in self._settings() or any(part.carries for part in self.parts)
+
     def walk(self) -> Iterator[Part]:
         """The part and all below it, depth first."""
         yield self
         for part in self.parts:
             yield from part.walk()
+
+    def _settings(self) -> set[str]:
+        """`name=value` of every parameter, as given or by default."""
+        name, given = registry.parse(self.spec)
+        texts = {item.name: str(item.default).strip("'\"") for item in registry.card(self.kind, name).parameters}
+        return {f"{key}={value}" for key, value in (texts | given).items()}
 
     def kernels(self) -> tuple[str, ...]:
         """The kernels that the part's own source reaches."""

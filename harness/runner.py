@@ -18,7 +18,7 @@ from harness import signature as signatures
 from harness.api.errors import DataError, HarnessError, UsageError
 from harness.api.protocols import Setting
 from harness.evaluation import Evaluation, OtherPath
-from harness.journal import RunFolder
+from harness.journal import JOURNAL, RunFolder
 from harness.pairing import Pairing, folder_of, introduce, sign
 from harness.planning import Cell, refusal
 from harness.results import RunResult
@@ -192,7 +192,10 @@ def _finished(path: Path, signature: Mapping[str, Any]) -> RunResult | None:
 def _turns(ready: Ready, session: Session, shelf: Shelf, company: str, stack: ExitStack) -> Iterator[RunResult | None]:
     """Compute a run turn by turn: None after each, the result at the end. The folder stays open as long as `stack`."""
     folder = stack.enter_context(RunFolder(ready.path, session.announce))
-    if ready.fresh:
+    begun = (ready.path / JOURNAL).exists()
+    if ready.pairing.carries and begun and not ready.fresh:
+        session.announce(f"{ready.pairing.title}: its decoder learns from prompt to prompt, so it begins anew.")
+    if ready.fresh or ready.pairing.carries:
         folder.clear()
     made = (ready.pairing, session, ready.setting, ready.signature, folder, shelf, company)
     evaluation = Evaluation(*made)

@@ -295,7 +295,10 @@ class TokenModel(Protocol):
 
 
 class Decoder(Protocol):
-    """A decoding method: registered, parameters as fields, no state between calls unless its card says so."""
+    """A decoding method: registered, parameters as fields, no state between calls unless its card's `carries` says so.
+
+    State never lies on the model: another run may ask it next.
+    """
 
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """Continue each prompt. The same prompt and seed give the same tokens in any batch."""

@@ -92,7 +92,11 @@ def model(**facts: Any) -> Callable[[C], C]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def decoder(**facts: Any) -> Callable[[C], C]:
-    """Register a decoder class. Facts (literals): lossless ("greedy", "law", "no"), needs, paper, differs."""
+    """Register a decoder class. Facts (literals): lossless ("greedy", "law", "no"), needs, paper, differs.
+
+    `carries="parameter=value"` says with which setting it carries what it learned from prompt to prompt: such a run
+    asks one prompt after the other, in the task's order, and begins anew where another would be resumed.
+    """
     return _register("decoder", facts)
 
 

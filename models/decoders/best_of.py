@@ -63,12 +63,13 @@ class Chooser:
         """The best of `trials` outputs of each prompt; ties go to the earlier trial."""
         chosen = []
         found = run_trials(self.inner, lm, prompts, self.trials, seeds, meter)
-        for prompt, outputs in zip(prompts, found, strict=True):
+        for index, (prompt, outputs) in enumerate(zip(prompts, found, strict=True)):
             scores = []
             for values in output_logprobs(lm, prompt, outputs, meter):
                 total = math.fsum(values)
                 scores.append(total / max(1, len(values)) if self.by == "mean" else total)
-            best = max(range(len(outputs)), key=lambda index: scores[index])
+            best = max(range(len(outputs)), key=lambda trial: scores[trial])
+            meter.emitted(index, sum(outputs[best].accepted))
             generated = sum(len(item.tokens) for item in outputs)
             chosen.append(replace(outputs[best], extra={"generated": generated, "score": scores[best]}))
         return chosen

@@ -71,13 +71,15 @@ class Voter:
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """An output with the majority's answer for each prompt."""
         chosen = []
-        for outputs in run_trials(self.inner, lm, prompts, self.trials, seeds, meter):
+        for index, outputs in enumerate(run_trials(self.inner, lm, prompts, self.trials, seeds, meter)):
             answers = [self._answer(item) for item in outputs]
             votes: Counter[str | None] = Counter(answer for answer in answers if answer is not None) or Counter(answers)
             winner, count = votes.most_common(1)[0]
             generated = sum(len(item.tokens) for item in outputs)
             extra = {"generated": generated, "agreement": count / self.trials}
-            chosen.append(replace(outputs[answers.index(winner)], extra=extra))
+            kept = outputs[answers.index(winner)]
+            meter.emitted(index, sum(kept.accepted))
+            chosen.append(replace(kept, extra=extra))
         return chosen
 
     def _answer(self, item: Decoded) -> str | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.api.errors import UsageError
-from harness.api.protocols import Meter, TokenModel
+from harness.api.protocols import Decoder, Meter, Setting, TokenModel
 from harness.api.registry import decoder
 from harness.api.types import Decoded, Prompt
+from harness.models.decoders._inner_meter import InnerMeter
 from harness.models.decoders._likeliest import candidates
 from harness.models.decoders._rank_tree import RankTree, best_tree, chain, recycling_tree
 from harness.models.decoders._speculation import Drafter, speculate
@@ -31,6 +33,7 @@ RANK_HITS = (360, 140, 80, 50, 40, 30, 20, 20)
 @decoder(
     lossless="law",
     needs=("tree",),
+    carries="start=hot",
     paper="Luo et al. 2024, Token Recycling, arXiv:2408.08696",
     differs="empty rows are not drafted from (the release drafts token 0), a path ends at the limit, and sampling "
     "draws one token of the target a node, which keeps its law",
@@ -40,7 +43,8 @@ class TokenRecycling:
 
     M[t] <- top-8 of the target's logits at every verified node t, accepted or not; where a token occurs at several
     nodes the later node wins. `start`: "cold" begins each prompt with an empty matrix, "prompt" also fills it from
-    the logits of the prompt itself, "hot" keeps it from prompt to prompt (in the order of the requests).
+    the logits of the prompt itself, "hot" also keeps it from prompt to prompt, one prompt after the other, from the
+    first to the last of a run.
     Differs from the paper: empty rows are not drafted from (the release drafts token 0), a path ends at the limit, and
     sampling draws one token of the target a node, which keeps its law.
     """
@@ -57,14 +61,31 @@ class TokenRecycling:
         if not 1 <= len(self.hits) <= CANDIDATES or min(self.hits) < 1:
             raise UsageError(f"token_recycling: hits={self.hits}; give 1 to {CANDIDATES} numbers of 1 or more.")
 
+    def prepare(self, setting: Setting, target: Any) -> Decoder:
+        """A hot start's matrix, which belongs to the run that this is called for."""
+        return Hot(self) if self.start == "hot" else self
+
+    def fingerprint(self, setting: Setting) -> Mapping[str, str]:
+        """No other model."""
+        return {}
+
     def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
         """Continue each prompt; greedy for temperature 0, else samples from the target's own law."""
-        shape = self._shape()
         if self.start == "hot":
-            kept = _matrix_of(lm)
-            drafters = [Recycling(kept, shape, True) for _ in prompts]
-        else:
-            drafters = [Recycling(_empty(lm.vocabulary), shape, self.start == "prompt") for _ in prompts]
+            return Hot(self).decode(lm, prompts, seeds=seeds, meter=meter)
+        shape = self.shape()
+        drafters = [Recycling(_empty(lm.vocabulary), shape, self.start == "prompt") for _ in prompts]
+        return self.run(lm, prompts, drafters, seeds, meter)
+
+    def run(
+        self,
+        lm: TokenModel,
+        prompts: Sequence[Prompt],
+        drafters: Sequence[Recycling],
+        seeds: Sequence[int],
+        meter: Meter,
+    ) -> list[Decoded]:
+        """Draft each prompt from a matrix, and verify."""
         return speculate(
             lm,
             prompts,
@@ -73,13 +94,33 @@ class TokenRecycling:
             meter=meter,
             warping=Warping(self.temperature),
             rule=draw_then_match,
-            width=shape.nodes,
+            width=self.shape().nodes,
         )
 
-    def _shape(self) -> RankTree:
+    def shape(self) -> RankTree:
+        """The static tree."""
         if self.tree == "paper":
             return recycling_tree()
         return chain(self.nodes) if self.tree == "chain" else best_tree([hit / 1000 for hit in self.hits], self.nodes)
+
+
+@final
+@dataclass(slots=True)
+class Hot:
+    """A hot start with the matrix that it carries from prompt to prompt; empty before the first."""
+
+    method: TokenRecycling
+    matrix_VK: NDArray[np.int32] | None = None
+
+    def decode(self, lm: TokenModel, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: Meter) -> list[Decoded]:
+        """Continue each prompt after the one before it, so that what it drafts from does not depend on its batch."""
+        found: list[Decoded] = []
+        if self.matrix_VK is None:
+            self.matrix_VK = _empty(lm.vocabulary)
+        for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            drafter = Recycling(self.matrix_VK, self.method.shape(), True)
+            found += self.method.run(lm, [prompt], [drafter], [seed], InnerMeter(meter, index))
+        return found
 
 
 @final
@@ -134,12 +175,3 @@ class Recycling(Drafter):
 
 def _empty(vocabulary: int) -> NDArray[np.int32]:
     return np.full((vocabulary, CANDIDATES), -1, dtype=np.int32)
-
-
-def _matrix_of(lm: TokenModel) -> NDArray[np.int32]:
-    """The hot start's matrix lives with the model object that it describes."""
-    kept = getattr(lm, "recycled", None)
-    if kept is None:
-        kept = _empty(lm.vocabulary)
-        setattr(lm, "recycled", kept)
-    return kept

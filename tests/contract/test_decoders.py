@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from harness.models.lms._llama import Network
 from harness.models.lms._runtime import LlamaRuntime
 from harness.models.lms._shape import read_shape
 from harness.models.lms._tabular import TabularModel, TabularState
+from harness.parts import resolve
+from harness.timing import RunMeter
 
 NAMES = registry.names("decoder")
 METER = SilentMeter()
@@ -261,6 +264,59 @@ def test_the_cache_before_every_step_is_a_prefix_of_the_accepted_text(name: str)
     text = (0, 1, 2, *item.tokens)
     assert lm.seen
     assert all(text[: len(held)] == held for held in lm.seen)
+
+
+def choices(name: str) -> list[str]:
+    """The decoder with its defaults, and with every other choice of each parameter that offers some."""
+    specs = [name]
+    for item in registry.card("decoder", name).parameters:
+        offered = ast.literal_eval(item.annotation[len("Literal") :]) if item.annotation.startswith("Literal") else ()
+        given = {"tree": ",nodes=3"} if name == "decoders/token_recycling" else {}
+        specs += [f"{name}:{item.name}={choice}{given.get(item.name, '')}" for choice in offered if choice != "paper"]
+    return specs
+
+
+def in_a_cell(spec: str, lm: Any) -> Any:
+    """The decoder as a cell prepares it for a target."""
+    name, given = registry.parse(spec)
+    return decoder(name, lm, **given) if name not in NEEDS_ANOTHER_MODEL else wrapped_around(name, lm)
+
+
+def wrapped_around(name: str, lm: Any) -> Any:
+    other = TabularModel(7, 2, seed=4, end=6)
+    return Averaging(Greedy(), (other,)) if name == "decoders/ensemble" else Rescoring(BeamSearch(nbest=4), other, 0.5)
+
+
+@pytest.mark.parametrize("spec", [spec for name in NAMES for spec in choices(name)])
+def test_a_cell_leaves_nothing_behind_for_the_next(spec: str) -> None:
+    first = [replace(item, max_new_tokens=4) for item in prompts(5)]
+    second = [replace(item, max_new_tokens=5) for item in prompts(3)]
+    alone_lm, shared = tabular(), tabular()
+    alone = in_a_cell(spec, alone_lm).decode(alone_lm, second, seeds=[7, 8, 9], meter=METER)
+    in_a_cell(spec, shared).decode(shared, first, seeds=list(range(5)), meter=METER)
+    after = in_a_cell(spec, shared).decode(shared, second, seeds=[7, 8, 9], meter=METER)
+    assert after == alone
+    assert vars(shared).keys() == vars(tabular()).keys(), "a decoder wrote on the model"
+
+
+@pytest.mark.parametrize("spec", [spec for name in NAMES for spec in choices(name)])
+def test_only_a_decoder_whose_card_says_so_carries_state_from_call_to_call(spec: str) -> None:
+    asked = [replace(item, max_new_tokens=5) for item in prompts(4)]
+    made = in_a_cell(spec, tabular())
+    once = made.decode(tabular(), asked, seeds=[1, 2, 3, 4], meter=METER)
+    again = made.decode(tabular(), asked, seeds=[1, 2, 3, 4], meter=METER)
+    assert [item.tokens for item in again] == [item.tokens for item in once]
+    assert (again != once) == resolve("decoder", spec).carries
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_meter_hears_when_each_prompt_got_its_first_token(name: str) -> None:
+    asked = [Prompt(item.tokens, 4) for item in prompts(4)]
+    meter = RunMeter(len(asked))
+    found = in_a_cell(name, tabular()).decode(tabular(), asked, seeds=[0, 1, 2, 3], meter=meter)
+    told = [item.first_token is not None for item in meter.requests]
+    assert all(heard for heard, item in zip(told, found, strict=True) if item.tokens)
+    assert any(item.tokens for item in found)
 
 
 def test_sampling_is_not_greedy_decoding() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from harness.api.errors import UsageError
 from harness.api.protocols import SilentMeter
-from harness.api.types import Prompt
+from harness.api.types import Decoded, Prompt
 from harness.models.decoders._likelihood import output_logprobs
+from harness.models.decoders._trials import trial_seed
 from harness.models.decoders.beam import BeamSearch
 from harness.models.decoders.best_of import BestOf, Chooser
 from harness.models.decoders.cntp import Cautious, CautiousNextToken
@@ -20,6 +23,7 @@ from harness.models.decoders.greedy import Greedy
 from harness.models.decoders.rerank import Rescoring
 from harness.models.decoders.sample import Sample
 from harness.models.decoders.self_consistency import SelfConsistency, Voter
+from harness.models.lms._recomputed import RecomputedModel
 from harness.models.lms._tabular import TabularModel
 
 METER = SilentMeter()
@@ -77,17 +81,11 @@ def test_the_majority_answer_wins_over_the_first() -> None:
         prompts, voter.decode(lm, prompts, seeds=range(20), meter=METER), range(20), strict=True
     ):
         trials = Voter(Sample(), 15, r"[1-4]", text).inner.decode(
-            lm, [prompt] * 15, seeds=[_seed(seed, trial) for trial in range(15)], meter=METER
+            lm, [prompt] * 15, seeds=[trial_seed(seed, trial) for trial in range(15)], meter=METER
         )
         answers = [found[-1] for trial in trials if (found := [mark for mark in text(trial.tokens) if mark in "1234"])]
         said = [mark for mark in text(item.tokens) if mark in "1234"]
         assert answers.count(said[-1]) == max(map(answers.count, answers))
-
-
-def _seed(seed: int, trial: int) -> int:
-    from harness.models.decoders._trials import trial_seed
-
-    return trial_seed(seed, trial)
 
 
 def test_a_broken_pattern_is_a_usage_error() -> None:
@@ -165,3 +163,39 @@ def test_rescoring_with_full_weight_orders_by_the_second_model() -> None:
     assert scores == sorted(scores, reverse=True)
     assert sorted(item for item, _ in found.alternatives) == sorted(item for item, _ in first.alternatives)
     assert found.tokens == found.alternatives[0][0] != first.tokens
+
+
+def test_cautious_trials_draw_independently_of_the_steps_around_them() -> None:
+    """After a first token out of four, all punctuation so that a trial is one token, comes a fair coin of two."""
+
+    def law(texts: Sequence[Sequence[int]]) -> torch.Tensor:
+        out = np.full((len(texts), 6), -50.0)
+        for row, found in zip(out, texts, strict=True):
+            row[slice(2, 6) if len(found) == 1 else slice(0, 2)] = 0.0
+        return torch.from_numpy(out)
+
+    lm = RecomputedModel(law, 6, frozenset(), 1 << 20)
+    decoder = Cautious(CautiousNextToken(trials=2, high=1.2), lambda tokens: "".join("ab.,;!"[item] for item in tokens))
+    said = decoder.decode(lm, [Prompt((0,), 2)] * 2000, seeds=list(range(2000)), meter=METER)
+    count = Counter(item.tokens for item in said)
+    heads = np.array([[count[first, coin] for coin in (0, 1)] for first in range(2, 6)])
+    # with shared numbers each row was all heads or all tails
+    assert stats.chi2_contingency(heads).pvalue > 1e-3
+    assert heads.min() > 150
+
+
+def test_trials_of_trials_never_repeat_a_seed() -> None:
+    seen: list[int] = []
+
+    class Seeds:
+        def decode(
+            self, lm: object, prompts: Sequence[Prompt], *, seeds: Sequence[int], meter: object
+        ) -> list[Decoded]:
+            seen.extend(seeds)
+            return Sample().decode(model(), prompts, seeds=seeds, meter=METER)
+
+    Chooser(Chooser(Seeds(), 3, "mean"), 4, "mean").decode(model(), [Prompt((0, 1), 3)], seeds=[11], meter=METER)
+    assert len(set(seen)) == len(seen) == 12
+    assert trial_seed(11, 0) == 11
+    # a plain decoder's trials are those of before
+    assert trial_seed(11, 1) == 9080609714381269916
