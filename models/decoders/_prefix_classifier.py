@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -91,7 +92,8 @@ def train(
             "or another attribute."
         )
     torch.manual_seed(seed)
-    draw = torch.Generator().manual_seed(seed)
+    # a generator of its own with the same seed would repeat the numbers that the weights began with
+    draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1)[0]))
     model = PrefixClassifier(vocabulary)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     for _ in range(steps):

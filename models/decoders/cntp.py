@@ -161,8 +161,10 @@ class Walk:
     def _branch(self, state: Any, logits: Any, count: int, warping: Warping, limit: int) -> tuple[Any, Trial]:
         """Run `count` trials as rows of one batch; hand back the state of the chosen one, less its last token."""
         start = self.lm.length(state)[0]
-        # trials never share numbers with each other or with the single steps
-        trials = [Trial(np.random.default_rng([self.seed, len(self.out), trial])) for trial in range(count)]
+        # trials never share numbers with each other or with the single steps: a list of entropy is padded with zeros,
+        # so that [seed, 0, 0] would be the seed alone, which a spawn key is not
+        keys = [(len(self.out), trial) for trial in range(count)]
+        trials = [Trial(np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))) for key in keys]
         state = self.lm.select(state, [0] * count)
         logits = logits.expand(count, -1)
         while True:

@@ -177,3 +177,14 @@ def test_a_damaged_json_file_is_ignored_with_one_line(tmp_path):
 def test_appending_before_the_replay_is_refused(tmp_path):
     with RunFolder(tmp_path, print) as folder, pytest.raises(HarnessError, match="replayed"):
         folder.append([entry("a")])
+
+
+def test_an_entry_is_on_disk_before_append_returns(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: waited.append(os.fstat(descriptor).st_size))
+    with RunFolder(tmp_path, print) as folder:
+        list(folder.replay())
+        folder.append([entry("a"), entry("b")])
+        folder.append([entry("c")])
+    sizes = [len(line) for line in (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)]
+    assert waited == [sum(sizes[:2]), sum(sizes)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from harness.models.decoders._beam import Scoring, beam_search
 from harness.models.decoders.beam import BeamSearch, decoded
 from harness.models.decoders.conditional_beam import ConditionalBeam, Constant
 from harness.models.decoders.exact_mode import ExactMode
+from harness.models.lms._recomputed import RecomputedModel
 from harness.models.lms._tabular import TabularModel, TabularState
 
 METER = SilentMeter()
@@ -177,3 +179,21 @@ def test_an_exact_search_that_runs_out_of_calls_claims_no_mode() -> None:
     lm = model(0, sharpness=0.0)
     with pytest.raises(HarnessError, match="5 model calls did not prove"):
         run(ExactMode(calls=5), lm, [Prompt((0, 1), 6)])
+
+
+def test_a_source_position_that_was_read_twice_is_covered_once() -> None:
+    # equation 14: log(min(2.5, 1)) + log(min(0.5, 1)) = log(0.5)
+    assert Scoring(beta=1.0).coverage_penalty(np.array([2.5, 0.5])) == pytest.approx(math.log(0.5))
+
+
+def test_a_longer_output_may_still_win_by_its_length_penalty() -> None:
+    """End at once with 0.6 (log 0.6 = -0.51), or go on with 0.4 for ten tokens (log 0.4 / ((5 + 10) / 6) = -0.37)."""
+
+    def law(texts: Sequence[Sequence[int]]) -> torch.Tensor:
+        rows = [[0.6, 0.4, 1e-9] if len(found) == 1 else [1e-9, 1.0, 1e-9] for found in texts]
+        return torch.log(torch.tensor(rows, dtype=torch.float64))
+
+    lm = RecomputedModel(law, 3, frozenset({0}), 100)
+    (beam,) = beam_search(lm, [Prompt((2,), 10)], 2, Scoring(alpha=1.0), meter=METER)
+    assert beam.done[0].tokens == (1,) * 10
+    assert beam.done[0].score == pytest.approx(math.log(0.4) / 2.5)

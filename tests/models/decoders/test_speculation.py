@@ -15,6 +15,8 @@ from harness.api.types import Decoded, Prompt
 from harness.models.decoders._draft_model import OnlineNgram
 from harness.models.decoders._drafted_tree import Plan
 from harness.models.decoders._rank_tree import best_tree, chain, recycling_tree
+from harness.models.decoders._speculation import speculate
+from harness.models.decoders._tree import Tree
 from harness.models.decoders._verify import draw_then_match, independent, without_replacement
 from harness.models.decoders._warping import Warping
 from harness.models.decoders.aded import Aded
@@ -22,7 +24,7 @@ from harness.models.decoders.lookahead import Lookahead
 from harness.models.decoders.prompt_lookup import Copying, PromptLookup
 from harness.models.decoders.sample import Sample
 from harness.models.decoders.speculative import Bound
-from harness.models.decoders.token_recycling import TokenRecycling
+from harness.models.decoders.token_recycling import Recycling, TokenRecycling
 from harness.models.lms._tabular import TabularModel
 
 DRAFT = TabularModel(4, 2, seed=8)
@@ -221,3 +223,24 @@ def test_what_was_generated_is_looked_up_like_the_prompt() -> None:
     drafter = Copying(2, 3)
     assert drafter.propose([7, 8], 9).drafted == 0
     assert drafter.propose([7, 8, 5, 6, 7], 9).tokens[1:] == [8, 5, 6]
+
+
+def test_a_draft_may_be_as_deep_as_what_is_left_less_the_targets_own_token() -> None:
+    lm, asked = TabularModel(4, 2, seed=9), []
+
+    class Watched(Copying):
+        def propose(self, tokens: Sequence[int], depth: int) -> Tree:
+            asked.append(depth)
+            return Tree.rooted(tokens[-1])
+
+    speculate(
+        lm, [Prompt((0, 1), 4)], [Watched(3, 10, True)], seeds=[0], meter=SilentMeter(), warping=Warping(0.0),
+        rule=draw_then_match, width=10,
+    )  # fmt: skip
+    assert asked == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("depth", "nodes"), [(0, 0), (1, 8), (2, 29), (3, 54), (9, 80)])
+def test_a_static_tree_is_cut_at_the_depth_that_can_be_emitted(depth: int, nodes: int) -> None:
+    full_VK = np.arange(8, dtype=np.int32)[None].repeat(8, 0)
+    assert Recycling(full_VK, recycling_tree(), True).propose([0, 1], depth).drafted == nodes
