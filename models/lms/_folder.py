@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from harness.api.errors import DataError
+from harness.models.lms._json_file import read_object
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
     """`config.json`, with the end tokens of `generation_config.json`; DataError when missing or broken."""
-    config = _json(folder / "config.json", required=True)
-    generation = _json(folder / "generation_config.json", required=False)
+    config = read_object(folder / "config.json", required=True)
+    generation = read_object(folder / "generation_config.json", required=False)
     if generation.get("eos_token_id") is not None:
         config["eos_token_id"] = generation["eos_token_id"]
     return config
@@ -72,14 +72,3 @@ def weights_digest(path: Path) -> str:
     if path.is_file():
         return digest(path)
     return digest(path / "config.json", *sorted(path.glob("*.safetensors")))
-
-
-def _json(path: Path, *, required: bool) -> dict[str, Any]:
-    if not path.is_file():
-        if required:
-            raise DataError(f"{path.parent} is no model folder: it has no {path.name}.")
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path} is not valid JSON ({problem}); fetch the model again.") from problem

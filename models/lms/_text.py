@@ -44,7 +44,7 @@ class TextModel:
     @property
     def identity(self) -> Mapping[str, Any]:
         """What a reader of the result wants to know."""
-        first, _ = self.tokenizer.encode("Hello")
+        first, _ = self._encode("Hello")
         return {
             **self.facts,
             "context_length": self.lm.context_length,
@@ -60,7 +60,7 @@ class TextModel:
         """Tokens of the prompt, or of context and continuation; characters where the text cannot be read."""
         try:
             if isinstance(request, Score):
-                return len(self.tokenizer.encode(request.context + request.continuation)[0])
+                return len(self._encode(request.context + request.continuation)[0])
             if isinstance(request, Generate):
                 return len(self.prompt(request)) + request.max_new_tokens
         except ValueError:
@@ -127,7 +127,7 @@ class TextModel:
         """Token ids of a request's prompt; ValueError when it cannot be rendered or read."""
         text, templated = self._render(request)
         # a rendered template writes its own beginning-of-text token
-        tokens, _ = self.tokenizer.encode(text, special=not templated)
+        tokens, _ = self._encode(text, special=not templated)
         bos = self.tokenizer.bos
         if bos is not None and len(tokens) > 1 and tokens[0] == tokens[1] == bos:
             warnings.warn("the prompt began with the beginning-of-text token twice; one was removed.", stacklevel=2)
@@ -195,7 +195,7 @@ class TextModel:
     def _windows(self, request: Score) -> tuple[list[ScoreRow], list[tuple[int, int]]]:
         limit = self.lm.context_length
         if not request.context:
-            tokens, spans = self.tokenizer.encode(request.continuation)
+            tokens, spans = self._encode(request.continuation)
             if not tokens:
                 raise ValueError("there is nothing to score: the text is empty")
             return rolling(tokens, self._prefix(), limit), spans
@@ -210,21 +210,44 @@ class TextModel:
         return [ScoreRow((*context, *continuation), len(context))], spans
 
     def pair(self, context: str, continuation: str) -> tuple[list[int], list[int], list[tuple[int, int]]]:
-        """Context ids, continuation ids and the continuation's character spans, tokenised jointly.
+        """Context ids, continuation ids and the continuation's character spans, tokenised jointly where that can be.
 
         As lm-eval does: spaces that end the context move to the continuation, the whole is encoded, and the context's
-        own encoding says where to cut. Spans that begin before the continuation are cut at its first character.
+        own encoding says where to cut. Where a token of the whole lies across the join (`wor` + `ld`), that cut would
+        leave out a part of the continuation or all of it, so the two are encoded apart: the context as it is in a
+        prompt, and the continuation as if it stood in the middle of a text. lm-eval scores what its cut leaves.
+
+        Spans that begin before the continuation are cut at its first character.
         """
         stripped = context.rstrip()
-        if not stripped:
-            # nothing but white space: all of it belongs to the scored text, after the prefix token; a BOS token that
-            # the tokenizer adds by itself is that prefix, and is not scored
-            alone, _ = self.tokenizer.encode("")
-            whole, offsets = self.tokenizer.encode(context + continuation)
-            return [self._prefix()], whole[len(alone) :], _shifted(offsets[len(alone) :], len(context))
-        alone, _ = self.tokenizer.encode(stripped)
-        whole, offsets = self.tokenizer.encode(context + continuation)
-        return alone, whole[len(alone) :], _shifted(offsets[len(alone) :], len(context))
+        whole, offsets = self._encode(context + continuation)
+        # nothing but white space: all of it belongs to the scored text, after the prefix token; a BOS token that
+        # the tokenizer adds by itself is that prefix, and is not scored
+        alone, _ = self._encode(stripped)
+        before = alone if stripped else [self._prefix()]
+        rest, spans = whole[len(alone) :], offsets[len(alone) :]
+        if stripped and whole[: len(alone)] != alone:
+            rest, spans = self._inside(context[len(stripped) :] + continuation)
+            spans = [(first + len(stripped), last + len(stripped)) for first, last in spans]
+        return before, rest, _shifted(spans, len(context))
+
+    def _inside(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The tokens of a text that stands in the middle of another, without the space that some put before a first."""
+        ids, spans = self._encode("\n" + text, special=False)
+        line, _ = self._encode("\n", special=False)
+        if ids[: len(line)] == line:
+            return ids[len(line) :], _shifted(spans[len(line) :], 1)
+        return self._encode(text, special=False)
+
+    def _encode(self, text: str, *, special: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and spans of a text that goes on; ValueError when the network has no such token."""
+        ids, spans = self.tokenizer.encode(text, special=special, goes_on=True)
+        if ids and max(ids) >= self.lm.vocabulary:
+            raise ValueError(
+                f"the tokenizer gives token {max(ids)}, but the network knows {self.lm.vocabulary}; "
+                "tokenizer and weights do not belong together"
+            )
+        return ids, spans
 
     def _prefix(self) -> int:
         """The token before any text, as lm-eval chooses it: BOS, else EOS."""
@@ -234,7 +257,7 @@ class TextModel:
         raise ValueError("the tokenizer has neither a BOS nor an EOS token to begin an empty prompt with")
 
     def _adds_bos(self) -> bool:
-        bare, _ = self.tokenizer.encode("a")
+        bare, _ = self._encode("a")
         return self.tokenizer.bos is not None and bool(bare) and bare[0] == self.tokenizer.bos
 
     def _diagnose(self, rows: Sequence[Sequence[int]]) -> str:

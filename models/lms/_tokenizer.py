@@ -5,17 +5,22 @@ Importing transformers costs 2.6 s of CPU; `tokenizers` alone costs 0.1 s, and i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from jinja2.exceptions import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer as Engine
 
 from harness.api.errors import DataError
 from harness.api.types import Turn
+from harness.models.lms._json_file import read_object
+from harness.models.lms._template import Template
+from harness.models.lms._tokenizer_file import refuse_what_panics
+
+# what templates may name, as transformers passes it
+NAMED_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+# texts of which a tokenizer is likely to know one
+PROBES = ("a", "0", ".", "Hello")
 
 
 class TextTokenizer(Protocol):
@@ -26,8 +31,13 @@ class TextTokenizer(Protocol):
     template: str  # chat template, empty when there is none
     vocabulary: int
 
-    def encode(self, text: str, *, special: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
-        """Token ids, and the characters [start, end) that each covers; `special` adds what the model always adds."""
+    def encode(
+        self, text: str, *, special: bool = True, goes_on: bool = False
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids, and the characters [start, end) that each covers; ValueError for text that cannot be read.
+
+        `special` adds what the model always adds; of that, a text that `goes_on` gets what comes before it alone.
+        """
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -45,92 +55,116 @@ class FolderTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._engine = _engine(folder)
-        self._engine.no_truncation()
-        self._engine.no_padding()
-        config = _json(folder / "tokenizer_config.json")
-        self._config = config
+        config = _with_map(folder, read_object(folder / "tokenizer_config.json", required=False))
         self.template = _template(folder, config)
+        self._named = {key: _content(config[key]) for key in NAMED_TOKENS if config.get(key)}
         self.bos = self._special("bos_token")
         self.eos = self._special("eos_token")
-        self.vocabulary = self._engine.get_vocab_size()
-        self._compiled: Any = None
+        self.vocabulary = int(self._engine.get_vocab_size())
+        self._after = self._added_after()
+        self._compiled = Template(self.template)
 
-    def encode(self, text: str, *, special: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
-        """Ids and character spans; ValueError for text that is not Unicode (a lone surrogate)."""
+    def encode(
+        self, text: str, *, special: bool = True, goes_on: bool = False
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids and character spans; ValueError for text that is not Unicode (a lone surrogate) or cannot be spelled."""
         try:
             text.encode()
         except UnicodeEncodeError as problem:
             raise ValueError(f"the text holds a lone surrogate at character {problem.start}") from problem
-        encoding = self._engine.encode(text, add_special_tokens=special)
-        return list(encoding.ids), list(encoding.offsets)
+        encoding = _foreign(lambda: self._engine.encode(text, add_special_tokens=special))
+        ids, spans = list(encoding.ids), list(encoding.offsets)
+        if special and goes_on and self._after:
+            ids, spans = ids[: -self._after], spans[: -self._after]
+        return ids, spans
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text without special tokens."""
-        return str(self._engine.decode(list(tokens), skip_special_tokens=True))
+        return str(_foreign(lambda: self._engine.decode(list(tokens), skip_special_tokens=True)))
 
     def chat(self, turns: Sequence[Turn]) -> str:
         """The rendered conversation; ValueError when there is no template or it refuses the turns."""
         if not self.template:
             raise ValueError("the model has no chat template; give a plain prompt, or a model that has one")
-        if self._compiled is None:
-            sandbox = ImmutableSandboxedEnvironment(
-                trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-            )
-            sandbox.globals["raise_exception"] = _refuse
-            self._compiled = sandbox.from_string(self.template)
-        tokens = {key: _content(self._config.get(key)) for key in ("bos_token", "eos_token", "pad_token", "unk_token")}
-        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-        try:
-            return str(self._compiled.render(messages=messages, add_generation_prompt=True, **tokens))
-        except TemplateError as problem:
-            raise ValueError(f"the model's chat template refuses this conversation: {problem}") from problem
+        return self._compiled.render([{"role": turn.role, "content": turn.text} for turn in turns], self._named)
 
     def _special(self, key: str) -> int | None:
-        text = _content(self._config.get(key))
+        text = self._named.get(key)
         found = self._engine.token_to_id(text) if text else None
         return None if found is None else int(found)
+
+    def _added_after(self) -> int:
+        """How many tokens (EOS, a separator) the tokenizer puts behind every text."""
+        for text in PROBES:
+            added = list(_foreign(lambda text=text: self._engine.encode(text)).special_tokens_mask)
+            if not all(added):
+                return added[::-1].index(0)
+        return 0
 
 
 def _engine(folder: Path) -> Engine:
     path = folder / "tokenizer.json"
     if path.is_file():
+        refuse_what_panics(path)
         try:
-            return Engine.from_file(str(path))
-        except Exception as problem:  # the Rust library raises Exception itself
-            raise DataError(f"{path} is not a tokenizer file ({problem}).") from problem
+            engine = _foreign(lambda: Engine.from_file(str(path)))
+            engine.no_truncation()
+            engine.no_padding()
+            # what a file lacks is often found out at the first text only
+            _foreign(lambda: engine.encode("a"))
+        except ValueError as problem:
+            raise DataError(f"{path} is not a tokenizer file that can be used ({problem}).") from problem
+        return engine
     # a slow tokenizer (SentencePiece model, vocab.json + merges.txt): transformers knows how to convert it
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        return _foreign(lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
     except (OSError, ValueError, AttributeError) as problem:
-        raise DataError(f"{folder} holds no tokenizer that can be read: {problem}") from problem
+        raise DataError(f"{folder} holds no tokenizer that can be read: {_line(problem)}") from problem
+
+
+def _foreign(call: Callable[[], Any]) -> Any:
+    """The answer of a library that raises bare Exception, or a panic, which is a BaseException; ValueError for both."""
+    try:
+        return call()
+    except (OSError, ValueError, AttributeError, MemoryError):
+        raise
+    except BaseException as problem:
+        if type(problem) is Exception or type(problem).__name__ == "PanicException":
+            raise ValueError(f"the tokenizer failed: {_line(problem)}") from problem
+        raise
+
+
+def _line(problem: BaseException) -> str:
+    return " ".join(str(problem).split())[:300]
+
+
+def _with_map(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration with the special tokens of `special_tokens_map.json`, as far as transformers reads it."""
+    if "added_tokens_decoder" in config:
+        return config
+    return {**config, **read_object(folder / "special_tokens_map.json", required=False)}
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> str:
     separate = folder / "chat_template.jinja"
     if separate.is_file():
-        return separate.read_text(encoding="utf-8")
+        try:
+            return separate.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise DataError(f"{separate} cannot be read as text ({problem}).") from problem
     template = config.get("chat_template") or ""
     if isinstance(template, list):
         # several named templates; the one that transformers takes when none is named
-        return next((str(item["template"]) for item in template if item.get("name") == "default"), "")
-    return str(template)
+        named = [item for item in template if isinstance(item, Mapping) and item.get("name") == "default"]
+        template = named[0].get("template", "") if named else ""
+    if not isinstance(template, str):
+        raise DataError(
+            f"{folder / 'tokenizer_config.json'}: chat_template is {type(template).__name__}, no text or list of texts."
+        )
+    return template
 
 
 def _content(token: Any) -> str:
-    return str(token.get("content", "")) if isinstance(token, Mapping) else str(token or "")
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
-        raise DataError(f"{path} is not valid JSON ({problem}); fetch the model again.") from problem
-    return dict(loaded)
+    return str(token.get("content", "")) if isinstance(token, Mapping) else str(token)

@@ -167,7 +167,9 @@ class _Answers:
         self.bos: int | None = begin[0]
         self.eos, self.vocabulary = tokenizer.eos, tokenizer.vocabulary
 
-    def encode(self, text: str, *, special: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode(
+        self, text: str, *, special: bool = True, goes_on: bool = False
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids without special tokens; the beginning for an empty text."""
         if not text:
             return list(self._begin), [(0, 0)] * len(self._begin)

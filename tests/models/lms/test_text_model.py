@@ -20,6 +20,7 @@ from harness.api.protocols import Setting, SilentMeter
 from harness.api.types import Failure, Generate, Generated, Score, Scored, Turn
 from harness.boundary import is_out_of_memory
 from harness.models.lms._llama import Network
+from harness.models.lms._scoring import Scorer, ScoreRow, StepScorer
 from harness.models.lms._text import TextModel, rolling
 from harness.models.lms.llama import Llama
 from harness.sources import DataSources
@@ -105,7 +106,9 @@ def test_log_probabilities_equal_a_plain_transformers_loop(folder: Path, model: 
     st.text(alphabet="The cat sat. naïve 12é😀\n", min_size=1, max_size=12),
 )
 @settings(max_examples=150, deadline=None)
-def test_joint_tokenisation_splits_as_lm_eval_does(model: TextModel, context: str, continuation: str) -> None:
+def test_a_pair_is_split_as_lm_eval_does_and_encoded_apart_where_its_cut_would_lose_text(
+    model: TextModel, context: str, continuation: str
+) -> None:
     def encode(text: str) -> list[int]:
         return model.tokenizer.encode(text)[0]
 
@@ -114,10 +117,69 @@ def test_joint_tokenisation_splits_as_lm_eval_does(model: TextModel, context: st
     moved = (context[-spaces:] if spaces else "") + continuation
     head = context[:-spaces] if spaces else context
     expected = (encode(head), encode(head + moved)[len(encode(head)) :]) if head else ([0], encode(moved))
+    if head and encode(head + moved)[: len(encode(head))] != encode(head):
+        expected = (encode(head), encode(moved))
     before, after, spans = model.pair(context, continuation)
     assert (before, after) == expected
+    # nothing of the continuation is left out
+    assert model.tokenizer.decode(after) == (moved if head else context + continuation)
     assert len(spans) == len(after)
     assert all(0 <= first <= last <= len(continuation) for first, last in spans)
+
+
+def test_a_continuation_that_melts_into_the_context_is_scored_whole(folder: Path, model: TextModel) -> None:
+    network = AutoModelForCausalLM.from_pretrained(folder).eval()
+    encode = model.tokenizer.encode
+    assert len(encode(" ran")[0]) == 1
+    for context, continuation in (("The cat r", "an"), ("The cat r", "an on the mat")):
+        [found] = model.score([Score(context, continuation)], meter=METER)
+        start, ids = encode(context)[0], encode(continuation)[0]
+        with torch.no_grad():
+            law = network(torch.tensor([start + ids])).logits[0].log_softmax(-1)
+        expected = [float(law[len(start) + i - 1, token]) for i, token in enumerate(ids)]
+        assert isinstance(found, Scored)
+        assert found.logprobs == pytest.approx(expected, abs=1e-4)
+        assert "".join(continuation[a:b] for a, b in found.spans) == continuation
+
+
+def test_a_tokenizer_that_ends_texts_with_eos_ends_neither_a_context_nor_a_prompt(
+    checkpoint: Callable[..., Path],
+) -> None:
+    plain = load(checkpoint("llama", adds_bos=True))
+    ending = load(checkpoint("llama", adds_bos=True, adds_eos=True))
+    assert ending.tokenizer.encode("cat")[0] == [*plain.tokenizer.encode("cat")[0], 1]
+    requests = [Score("The cat", " sat"), Score("", "The cat sat"), Score(" ", "dog")]
+    first, second = (model.score(requests, meter=METER) for model in (plain, ending))
+    assert first == second
+    assert ending.prompt(Generate("cat", 2)) == plain.prompt(Generate("cat", 2))
+    assert ending.prompt(Generate("", 2)) == [0]
+    assert ending.identity["first_token_ids"] == plain.identity["first_token_ids"]
+
+
+@pytest.mark.parametrize("kind", [None, StepScorer])
+def test_a_score_is_greedy_only_if_every_token_was_the_likeliest(
+    model: TextModel, kind: type[StepScorer] | None
+) -> None:
+    start = tuple(model.tokenizer.encode("The cat sat")[0])
+    first, second = generate(model, [Generate("The cat sat", 2)])[0].tokens
+    pairs = [(first, second), (first, second + 1), (first + 1, second), (first,), (first + 1,)]
+    scorer: Scorer | None = model.scorer if kind is None else kind(model.lm)
+    assert scorer is not None
+    found = scorer.score([ScoreRow((*start, *pair), len(start)) for pair in pairs])
+    assert [score.greedy for score in found] == [True, False, False, True, False]
+
+
+def test_a_token_that_the_network_does_not_know_is_a_failure_of_its_example(
+    checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    place = shutil.copytree(checkpoint("llama"), tmp_path / "model")
+    stored = json.loads((place / "tokenizer.json").read_text())
+    stored["added_tokens"].append({**stored["added_tokens"][0], "id": 320, "content": "<new>"})
+    (place / "tokenizer.json").write_text(json.dumps(stored))
+    known, unknown = load(place).score([Score("The cat", " sat"), Score("The cat", "<new>")], meter=METER)
+    assert isinstance(known, Scored)
+    assert isinstance(unknown, Failure)
+    assert "gives token 320, but the network knows 320" in unknown.error
 
 
 @pytest.mark.parametrize(("length", "limit"), [(1, 4), (4, 4), (5, 4), (11, 4), (12, 4), (7, 100)])
