@@ -15,21 +15,27 @@ from torch.nn import functional
 # B batch, H heads, R rows, C columns, K key width, V value width
 
 Mode = Literal["P", "D"]
+Pair = tuple[Tensor, Tensor]  # right, down
 # source (right, down), transition (rr, rd, dr, dd) and mark (right, down), each [B, H, R, C]
-Gates = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Gates = tuple[Pair, tuple[Tensor, Tensor, Tensor, Tensor], Pair]
 
 
-def directed(mode: Mode, source: Tensor, turn: Tensor, keep: Tensor, mark: Tensor) -> Gates:
-    """The gates of a mode from four numbers in 0..1 a node.
+def propagated(source: Tensor, turn: Tensor, keep: Tensor, mark: Tensor) -> Gates:
+    """P mode, of four numbers in 0..1 a node: what comes in is joined, and a share `turn` leaves to the right.
 
-    P (propagation): what comes in is joined, and a share `turn` of it leaves to the right, the rest down; all edges
-    together keep the share `keep`, so that nothing is lost at 1. D (diffusion): an edge to the right goes on or turns
-    down, an edge down only goes on, so that one path leads to each node and decays of 1 do not add up.
+    The rest leaves down; all edges together keep the share `keep`, so that nothing is lost at 1.
     """
-    if mode == "P":
-        right, down = keep * turn, keep * (1 - turn)
-        return (source * turn, source * (1 - turn)), (right, right, down, down), (mark, mark)
-    return (source, source), (keep, torch.zeros_like(keep), turn, keep), (mark, mark)
+    right, down = keep * turn, keep * (1 - turn)
+    return (source * turn, source * (1 - turn)), (right, right, down, down), (mark, mark)
+
+
+def diffused(source: Pair, turn: Tensor, keep: Pair, mark: Pair) -> Gates:
+    """D mode, of numbers in 0..1 a node, those of the edges to the right and down apart.
+
+    An edge to the right goes on or turns down, an edge down only goes on, so that one path leads to each node and
+    decays of 1 do not add up.
+    """
+    return source, (keep[0], torch.zeros_like(turn), turn, keep[1]), mark
 
 
 def sweep(q: Tensor, k: Tensor, v: Tensor, gates: Gates) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,6 +23,7 @@ CYCLE = 8191  # a prime: positions draw their keys from a table of this length
 
 
 @model(
+    version=2,
     doors=("label", "forecast"),
     learns=True,
     paper="Zaheer et al. 2020, BigBird, arXiv:2007.14062",
@@ -32,7 +33,7 @@ CYCLE = 8191  # a prime: positions draw their keys from a table of this length
 class BigBird(SequenceModel):
     """Softmax attention over window | global | random: the last `window` tokens, the first `anchors`, `random` others.
 
-    A token draws its random keys from all tokens before it, by its position alone.
+    A token draws its random keys from all tokens before it, by its position alone, for each head anew.
     Differs from the paper: causal; single tokens rather than blocks; the mask is dense, so that the cost is that of
     full attention and only what is seen differs.
     """
@@ -60,7 +61,7 @@ class MaskedAttention(Mixer):
         self.queries = nn.Linear(width, width, bias=False)
         self.memory = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        self.register_buffer("draws", torch.rand(CYCLE))
+        self.register_buffer("draws", torch.rand(heads, CYCLE))
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
         """No key [B, H, 0, 2E], values beside them."""
@@ -77,18 +78,20 @@ class MaskedAttention(Mixer):
         pairs = torch.cat([held, torch.cat([rotate(k, done), v], -1)], 2)
         keys, values = pairs.chunk(2, -1)
         q = rotate(split_heads(self.queries(x_BTD), self.heads), done)
-        visible = self.visible(x_BTD.shape[1], pairs.shape[2]).expand(len(x_BTD), -1, -1)
-        y = tree_attention(q.contiguous(), keys.contiguous(), values.contiguous(), visible)
+        visible = self.visible(x_BTD.shape[1], pairs.shape[2]).repeat(len(x_BTD), 1, 1)
+        # every head has a mask of its own, so that the kernel sees it as a row
+        rows = [part.flatten(0, 1)[:, None].contiguous() for part in (q, keys, values)]
+        y = tree_attention(rows[0], rows[1], rows[2], visible).view_as(q)
         return self.out(join_heads(y)), {"pairs": pairs}
 
     def visible(self, new: int, total: int) -> Tensor:
-        """Which of `total` keys the last `new` queries see."""
+        """Which of `total` keys the last `new` queries of each head see, [H, T, S]."""
         window, anchors, random = self.sight
         device = str(self.draws.device)
         place = torch.arange(total - new, total, device=device)
-        drawn = self.draws[(place[:, None] * 1009 + torch.arange(random, device=device) * 31) % CYCLE]
+        drawn = self.draws[:, (place[:, None] * 1009 + torch.arange(random, device=device) * 31) % CYCLE]
         chosen = (drawn * (place[:, None] + 1)).long()
-        mask = torch.zeros(new, total, dtype=torch.bool, device=device).scatter(1, chosen, True)
+        mask = torch.zeros(self.heads, new, total, dtype=torch.bool, device=device).scatter(2, chosen, True)
         mask |= masks.window(new, window, total, device=device)
         mask |= masks.everyone(new, tuple(range(min(anchors, total))), total, device=device)
         return mask & masks.causal(new, total, device=device)

@@ -21,6 +21,7 @@ SAMPLES = 4096  # fixed random numbers from which every position draws its keys
 
 
 @model(
+    version=2,
     doors=("label", "forecast"),
     learns=True,
     paper="Zhou et al. 2020, Informer, arXiv:2012.07436",
@@ -31,7 +32,7 @@ class InformerEncoder(SequenceModel):
     """M(q) = max_j q k_j - mean_j q k_j over sampled keys; the factor ceil(ln L) queries of largest M attend.
 
     The others answer the mean of V. With `distil`, every layer but the first attends to keys and values convolved
-    (3 taps), through ELU and max-pooled by 2.
+    (3 taps around a ring: before the first token stands the last), through ELU and max-pooled (3, by steps of 2).
 
     Causal: a query is chosen by its rank among the queries before it, from keys before it; the published code ranks
     among all queries and samples later keys, which leaks. The others answer the mean of V so far.
@@ -86,7 +87,7 @@ class ProbSparse(Mixer):
         self.query = nn.Linear(width, width)
         self.pair = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
-        self.distil = nn.Conv1d(width, width, 3, padding=1) if distil else None
+        self.distil = nn.Conv1d(width, width, 3, stride=3) if distil else None
         self.register_buffer("draws", torch.rand(SAMPLES))
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
@@ -122,14 +123,17 @@ class ProbSparse(Mixer):
         return self.out(join_heads(y)), {}
 
     def _distilled(self, x_BTD: Tensor, valid_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys' source and which of it is valid; padding is silence, as before and after the sequence."""
+        """Keys' source and which of it is valid; each row is a ring of its own length."""
         if self.distil is None:
             return x_BTD, valid_BT
-        held = valid_BT[..., None]
-        folded = functional.elu(self.distil((x_BTD * held).transpose(1, 2))).transpose(1, 2)
-        folded = folded.masked_fill(~held, -torch.inf).transpose(1, 2)
-        pooled = functional.max_pool1d(functional.pad(folded, (0, folded.shape[2] % 2), value=-torch.inf), 2)
-        kept = functional.pad(valid_BT, (0, valid_BT.shape[1] % 2))[:, ::2]
+        place, lengths_B1 = (
+            torch.arange(x_BTD.shape[1], device=x_BTD.device),
+            valid_BT.sum(1, keepdim=True).clamp(min=1),
+        )
+        around = torch.stack([(place + step) % lengths_B1 for step in (-1, 0, 1)], 2).flatten(1)
+        threes = x_BTD.gather(1, around[..., None].expand(-1, -1, x_BTD.shape[2])).transpose(1, 2)
+        folded = functional.elu(self.distil(threes)).masked_fill(~valid_BT[:, None], -torch.inf)
+        pooled, kept = functional.max_pool1d(folded, 3, 2, 1), valid_BT[:, ::2]
         return torch.where(kept[:, None], pooled, 0.0).transpose(1, 2), kept
 
 

@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from harness.api.errors import UsageError
 from harness.api.registry import model
@@ -20,19 +21,24 @@ SELF = -1e5  # score of a token with itself: chosen only by a token that has nob
 
 
 @model(
+    version=2,
     doors=("label", "forecast"),
     learns=True,
     paper="Kitaev et al. 2020, Reformer, arXiv:2001.04451",
-    differs="an encoder only; projections are drawn once; learned positions are left to the task; residuals are "
-    "ordinary rather than reversible",
+    differs="an encoder only; random projections are drawn once, not at every call; the release's axial positions "
+    "are added before every layer's maps, since attention skips the own token; residuals are ordinary rather than "
+    "reversible",
 )
 class Reformer(SequenceModel):
     """Queries are keys; hash(x) = argmax [x R; -x R], sort by hash, attend to the own and the previous sorted chunk.
 
-    Rounds are joined by their softmax masses. A chunk as long as the sequence is full attention. Sorting places a
-    token by hashes of later tokens too, so that a causal mask over it would still leak: there is no causal form here.
-    Differs from the paper: an encoder only; projections are drawn once; learned positions are left to the task;
-    residuals are ordinary rather than reversible.
+    y_t = sum_s softmax_s(q_t . q_s / |q_s|) v_s, with no further temperature, as released. The rounds' chunks stand in
+    a ring: before the first of a round stands the last of the round before. Rounds are joined by their softmax masses.
+    Sorting places a token by hashes of later tokens too, so that a causal mask would still leak: no causal form here.
+    Positions are axial: half of the channels say the row, half the column, of the training image or of a near square.
+    Differs from the paper: an encoder only; random projections are drawn once, not at every call; the release's axial
+    positions are added before every layer's maps, since attention skips the own token; residuals are ordinary rather
+    than reversible.
     """
 
     heads: int = 4
@@ -45,8 +51,10 @@ class Reformer(SequenceModel):
         if site.causal:
             raise UsageError("reformer sorts the whole sequence and has no causal form; choose another model.")
         if site.width % self.heads or self.buckets % 2:
-            raise UsageError(f"reformer: heads must divide the width {site.width}, and buckets must be even.")
-        return HashedAttention(site.width, self.heads, self.buckets, self.chunk, self.rounds)
+            raise UsageError(
+                f"reformer: heads={self.heads} must divide the width {site.width}, and buckets={self.buckets} be even."
+            )
+        return HashedAttention(site, self.heads, buckets=self.buckets, chunk=self.chunk, rounds=self.rounds)
 
 
 @final
@@ -57,13 +65,16 @@ class HashedAttention(Mixer):
     streaming: Streaming = "none"
     rotations: Tensor
 
-    def __init__(self, width: int, heads: int, buckets: int, chunk: int, rounds: int) -> None:
+    def __init__(self, site: Site, heads: int, *, buckets: int, chunk: int, rounds: int) -> None:
         super().__init__()
+        width, (rows, columns) = site.width, axes(site)
         self.heads, self.chunk = heads, chunk
+        self.rows = nn.Parameter(torch.randn(rows, width // 2))  # N(0, 1), as released
+        self.columns = nn.Parameter(torch.randn(columns, width - width // 2))
         self.shared = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        self.register_buffer("rotations", torch.randn(rounds, width // heads, buckets // 2))
+        self.register_buffer("rotations", torch.randn(rounds, heads, width // heads, buckets // 2))
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> State:
         """Nothing can be carried."""
@@ -73,48 +84,68 @@ class HashedAttention(Mixer):
         self, x_BTD: Tensor, state: State | None = None, *, mask_BT: Tensor | None = None, grid: tuple[int, ...] = ()
     ) -> tuple[Tensor, State]:
         """Attend in every round, and join the rounds."""
+        x_BTD = x_BTD + self.positions(x_BTD.shape[1])
+        valid_BT = torch.ones_like(x_BTD[..., 0], dtype=torch.bool) if mask_BT is None else mask_BT
         qk, v = split_heads(self.shared(x_BTD), self.heads), split_heads(self.value(x_BTD), self.heads)
-        padding = None if mask_BT is None else ~mask_BT[:, None]
-        answers, masses = [], []
-        for rotation in self.rotations:
-            projected = qk.detach() @ rotation.to(qk.dtype)
-            hash_BHT = torch.cat([projected, -projected], -1).argmax(-1)
-            if padding is not None:
-                # padding sorts behind every token, so that it moves none
-                hash_BHT = hash_BHT.masked_fill(padding, rotation.shape[1] * 2)
-            y, mass = self._round(qk, v, hash_BHT, padding)
-            answers.append(y)
-            masses.append(mass)
-        weight = torch.softmax(torch.stack(masses), 0)[..., None]
-        return self.out(join_heads((weight * torch.stack(answers)).sum(0))), {}
+        order_BHRT = self._hashes(qk, valid_BT).argsort(dim=-1, stable=True)
+        y_BHRTE, mass_BHRT = self._attend(qk, v, order_BHRT, valid_BT)
+        back = order_BHRT.argsort(-1)
+        weight = torch.softmax(mass_BHRT.gather(3, back), 2)[..., None]
+        y_BHTE = (weight * y_BHRTE.gather(3, back[..., None].expand_as(y_BHRTE))).sum(2)
+        return self.out(join_heads(y_BHTE)), {}
 
-    def _round(self, qk: Tensor, v: Tensor, hash_BHT: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Outputs [B, H, T, E] and log masses [B, H, T] of one hashing."""
-        time, size = hash_BHT.shape[2], qk.shape[3]
-        order = hash_BHT.argsort(dim=-1, stable=True)
-        hidden = torch.zeros_like(hash_BHT, dtype=torch.bool) if padding is None else padding.expand_as(hash_BHT)
-        spare = -time % self.chunk
-        place = torch.nn.functional.pad(order, (0, spare), value=-1).unflatten(2, (-1, self.chunk))
-        hidden = torch.nn.functional.pad(hidden.gather(2, order), (0, spare), value=True).unflatten(2, (-1, self.chunk))
+    def positions(self, time: int) -> Tensor:
+        """What is added to the first `time` tokens, [T, D]."""
+        limit = len(self.rows) * len(self.columns)
+        if time > limit:
+            raise UsageError(f"reformer: {time} tokens, but its positions end at {limit}, as in training.")
+        place = torch.arange(time, device=self.rows.device)
+        return torch.cat([self.rows[place // len(self.columns)], self.columns[place % len(self.columns)]], -1)
 
-        def cut(x: Tensor) -> Tensor:
-            ordered = x.gather(2, order[..., None].expand_as(x))
-            return torch.nn.functional.pad(ordered, (0, 0, 0, spare)).unflatten(2, (-1, self.chunk))
+    def _hashes(self, qk_BHTE: Tensor, valid_BT: Tensor) -> Tensor:
+        """Buckets [B, H, R, T]; padding sorts behind every token, so that it moves none."""
+        projected = torch.einsum("bhte,rhes->bhrts", qk_BHTE.detach(), self.rotations.to(qk_BHTE.dtype))
+        buckets = torch.cat([projected, -projected], -1).argmax(-1)
+        return buckets.masked_fill(~valid_BT[:, None, None], 2 * projected.shape[-1])
 
-        q, values = cut(qk), cut(v)
-        keys = q / q.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-        around = self._with_previous
-        score = q @ around(keys, 0.0).mT / math.sqrt(size)
-        # the chunk before the first is empty, as is padding
-        score = score.masked_fill(around(hidden, True)[..., None, :], -torch.inf)
-        score = score.masked_fill(place[..., None] == around(place, -1)[..., None, :], SELF)
+    def _attend(self, qk: Tensor, v: Tensor, order: Tensor, valid_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs [B, H, R, T, E] and log masses [B, H, R, T], in sorted order."""
+        (batch, time), rounds = valid_BT.shape, order.shape[2]
+        chunks = -(-time // self.chunk)
+        before = self._previous(rounds, chunks, valid_BT)
+
+        def cut(part: Tensor, empty: float) -> Tensor:
+            spare = (0, 0) * (part.dim() - 4) + (0, chunks * self.chunk - time)
+            return functional.pad(part, spare, value=empty).unflatten(3, (chunks, self.chunk)).flatten(2, 3)
+
+        def ordered(x_BHTE: Tensor) -> Tensor:
+            repeated = x_BHTE[:, :, None].expand(-1, -1, rounds, -1, -1)
+            return cut(repeated.gather(3, order[..., None].expand_as(repeated)), 0.0)
+
+        def around(part: Tensor) -> Tensor:
+            return torch.cat([part[torch.arange(batch)[:, None], :, before].transpose(1, 2), part], 3)
+
+        q, values, place = ordered(qk), ordered(v), cut(order, -1)
+        hidden = cut(~valid_BT[:, None, None].expand_as(order).gather(3, order), True)
+        keys = q * torch.rsqrt(q.square().mean(-1, keepdim=True) + 1e-6) / math.sqrt(q.shape[-1])
+        score = (q @ around(keys).mT).masked_fill(around(hidden)[..., None, :], -torch.inf)
+        score = score.masked_fill(place[..., None] == around(place)[..., None, :], SELF)
         mass = score.logsumexp(-1)
-        y = torch.exp(score - mass[..., None]) @ around(values, 0.0)
-        back = order.argsort(-1)
-        y, mass = y.flatten(2, 3)[:, :, :time], mass.flatten(2)[:, :, :time]
-        return y.gather(2, back[..., None].expand_as(y)), mass.gather(2, back)
+        y = torch.exp(score - mass[..., None]) @ around(values)
+        y, mass = (part.flatten(2, 3).unflatten(2, (rounds, chunks * self.chunk))[:, :, :, :time] for part in (y, mass))
+        return y, mass
 
-    @staticmethod
-    def _with_previous(x: Tensor, empty: float) -> Tensor:
-        before = torch.cat([torch.full_like(x[:, :, :1], empty), x[:, :, :-1]], 2)
-        return torch.cat([before, x], 3)
+    def _previous(self, rounds: int, chunks: int, valid_BT: Tensor) -> Tensor:
+        """Which chunk stands before each, [B, R N]: a row's ring leaves out chunks that hold padding alone."""
+        used_B1 = (-(-valid_BT.sum(1, keepdim=True) // self.chunk)).clamp(min=1)
+        place = torch.arange(rounds * chunks, device=valid_BT.device)
+        last = (place // max(1, chunks) - 1) % rounds * chunks + used_B1 - 1
+        return torch.where(place % max(1, chunks) == 0, last, place - 1)
+
+
+def axes(site: Site) -> tuple[int, int]:
+    """Rows and columns that positions count: of the training image, else of the least near-square that holds it."""
+    if len(site.grid) == 2:
+        return site.grid[0], site.grid[1]
+    columns = math.isqrt(max(1, site.length) - 1) + 1
+    return -(-max(1, site.length) // columns), columns

@@ -12,8 +12,9 @@ from torch.nn import functional
 from harness.api.errors import UsageError
 from harness.api.registry import model
 from harness.kernels._dispatch import operation
+from harness.models.sequence._head_norm import HeadNorm
 from harness.models.sequence._learner import SequenceModel
-from harness.models.sequence._memory import carried, empty_memory, join_heads, packed, split_heads
+from harness.models.sequence._memory import carried, empty_memory, packed, split_heads
 from harness.models.sequence._mixer import Mixer, Site, State, state_dtype
 from harness.models.sequence._short_conv import ShortConv
 from harness.models.sequence.mlstm import MatrixLSTM
@@ -27,6 +28,7 @@ fused_rnn = operation("fused_rnn")
 
 
 @model(
+    version=2,
     doors=("label", "forecast"),
     learns=True,
     paper="Beck et al. 2024, xLSTM, arXiv:2405.04517; 2025, arXiv:2503.13427",
@@ -54,10 +56,10 @@ class XLSTM(SequenceModel):
                 f"heads={self.heads} must divide the width {site.width}."
             )
         if self.design == "7b":
-            return MatrixLSTM(site.width, self.heads, 0.5, 15.0, -10.0)
+            return MatrixLSTM(site, self.heads, key_share=0.5, cap=15.0, input_bias=-10.0)
         if site.layer % (self.matrix + self.scalar) < self.matrix:
-            return MatrixBlock(site.width, self.heads)
-        return ScalarBlock(site.width, self.heads, site.layer / max(1, site.depth - 1))
+            return MatrixBlock(site, self.heads)
+        return ScalarBlock(site, self.heads)
 
 
 @final
@@ -66,19 +68,23 @@ class MatrixBlock(Mixer):
 
     feedforward = False
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, site: Site, heads: int) -> None:
         super().__init__()
-        inner = 2 * width
+        width, inner = site.width, 2 * site.width
         self.heads = heads
         self.up = nn.Linear(width, 2 * inner, bias=False)
         self.conv = ShortConv(inner, 4)
         # block-diagonal maps of four channels
-        self.maps = nn.Parameter(torch.randn(3, inner // 4, 4, 4) * math.sqrt(2 / (5 * 4)))
+        self.maps = nn.Parameter(torch.empty(3, inner // 4, 4, 4))
         self.gates = nn.Linear(3 * inner, 2 * heads)
-        self.norm = nn.LayerNorm(inner // heads, bias=False)
+        self.norm = HeadNorm(heads, inner // heads)
         self.skip = nn.Parameter(torch.ones(inner))
         self.down = nn.Linear(inner, width, bias=False)
         with torch.no_grad():
+            # the released layer counts the block's width here too, not the four channels of a map
+            for part in (self.up.weight, self.maps):
+                part.normal_(std=math.sqrt(2 / (5 * width)))
+            self.down.weight.normal_(std=2 / (site.depth * math.sqrt(width)))
             self.gates.weight.zero_()
             self.gates.bias[:heads].normal_(std=0.1)
             self.gates.bias[heads:] = torch.linspace(3.0, 6.0, heads)
@@ -102,7 +108,7 @@ class MatrixBlock(Mixer):
         q, k, v = (split_heads(part, self.heads) for part in (q, k, v))
         keep = functional.logsigmoid(forget)
         y, last = gated_linear(q, k * k.shape[-1] ** -0.5, v, keep, enter, carried(state), "mlstm")
-        y = join_heads(self.norm(y)) + self.skip * blurred
+        y = self.norm(y.transpose(1, 2)).flatten(2) + self.skip * blurred
         return self.down(y * functional.silu(gate)), {**packed(last), "past": past}
 
     def _map(self, part: int, x_BTE: Tensor) -> Tensor:
@@ -113,15 +119,15 @@ class MatrixBlock(Mixer):
 class ScalarBlock(Mixer):
     """A scalar memory whose input and forget gates see convolved inputs; forget biases by depth and channel."""
 
-    def __init__(self, width: int, heads: int, place: float) -> None:
+    def __init__(self, site: Site, heads: int) -> None:
         super().__init__()
-        size = width // heads
+        width, size, place = site.width, site.width // heads, site.layer / max(1, site.depth - 1)
         self.conv = ShortConv(width, 4)
         # each head's gates see that head's channels only
-        self.project = nn.Parameter(torch.randn(4, heads, size, size) * math.sqrt(2 / (5 * size)))
+        self.project = nn.Parameter(torch.randn(4, heads, size, size) * math.sqrt(2 / (5 * width)))
         self.recurrent = nn.Parameter(torch.zeros(4, heads, size, size))
         self.bias = nn.Parameter(torch.zeros(4, heads, size))
-        self.norm = nn.LayerNorm(size, bias=False)
+        self.norm = HeadNorm(heads, size)
         with torch.no_grad():
             spread = (torch.arange(size) / max(1, size - 1)) ** (0.3 + 1.3 * place)
             # from 5, which remembers, to -7, which forgets: the published code's "powerlaw blockdependent"

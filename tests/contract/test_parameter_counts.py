@@ -58,9 +58,9 @@ def mamba2(d: int, n: int = 64, k: int = 4, size: int = 32) -> int:
 
 
 def matrix_block(d: int, h: int = 4) -> int:
-    """xLSTM's first block: up to 2 d and a gate, maps in blocks of four, a norm a head, a skip, and down."""
+    """xLSTM's first block: up to 2 d and a gate, maps in blocks of four, a norm, a skip, and down."""
     inner = 2 * d
-    return 2 * d * inner + conv(inner, 4) + 3 * 4 * inner + linear(3 * inner, 2 * h) + inner // h + inner + inner * d
+    return 2 * d * inner + conv(inner, 4) + 3 * 4 * inner + linear(3 * inner, 2 * h) + inner + inner + inner * d
 
 
 def titans(d: int, h: int = 4, expand: int = 2) -> int:
@@ -96,7 +96,7 @@ COUNTS: dict[str, Callable[[int], int]] = {
     "sequence/hippo": lambda d: linear(2 * d + 64, 2 * d) + linear(d, 1),
     "sequence/hyena": hyena,
     "sequence/informer_encoder": lambda d: 4 * linear(d, d),
-    "sequence/jordan": lambda d: linear(d, d) + 2 * 16 * d + linear(16, d),
+    "sequence/jordan": lambda d: linear(d, d) + linear(d, 16) + 16 * d + linear(16, d),
     "sequence/linear_attention": attention,
     "sequence/linformer": lambda d: attention(d) + 2 * 64 * LENGTH,
     "sequence/liquid_s4": diagonal,
@@ -108,10 +108,11 @@ COUNTS: dict[str, Callable[[int], int]] = {
     "sequence/mamba": mamba,
     "sequence/mamba2": mamba2,
     "sequence/mega": lambda d: 4 * 16 * d + d + gated_chunks(d),
-    "sequence/mlstm": lambda d: 2 * d * d + linear(d, 2 * 4) + linear(d, d) + 2 * d // 4 + d * d,
+    "sequence/mlstm": lambda d: 2 * d * d + linear(d, 2 * 4) + d * d + d + d * d,
     "sequence/performer": attention,
-    "sequence/plstm": lambda d: 3 * d * d + linear(d, 5 * 4) + 2 * d // 4 + d * d,
-    "sequence/reformer": lambda d: 3 * d * d,
+    "sequence/plstm": lambda d: 3 * d * d + linear(d, 5 * 4) + d + d * d,
+    # 37 positions stand in 6 rows of 7 columns, each with half of the channels
+    "sequence/reformer": lambda d: 3 * d * d + (6 + 7) * d // 2,
     "sequence/s4": lambda d: 3 * 64 + 64 * d + 2 * d + linear(d, 2 * d),
     "sequence/s4d": diagonal,
     "sequence/s4nd": diagonal,

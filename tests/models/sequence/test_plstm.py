@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.models.sequence._mixer import Site
-from harness.models.sequence._plane import Gates, Mode, directed, sweep
+from harness.models.sequence._plane import Gates, Mode, diffused, propagated, sweep
 from harness.models.sequence.plstm import PLSTM, LineLayer, PlaneLayer
 
 
@@ -15,8 +15,10 @@ def plane(rows: int, columns: int, size: int = 3) -> tuple[torch.Tensor, ...]:
 
 
 def gates(rows: int, columns: int, mode: Mode) -> Gates:
-    source, turn, keep, mark = torch.rand(4, 1, 1, rows, columns, dtype=torch.float64).unbind(0)
-    return directed(mode, source, turn, keep, mark)
+    source, keep, mark, *down, turn = torch.rand(7, 1, 1, rows, columns, dtype=torch.float64).unbind(0)
+    if mode == "P":
+        return propagated(source, turn, keep, mark)
+    return diffused((source, down[0]), turn, (keep, down[1]), (mark, down[2]))
 
 
 @pytest.mark.parametrize("mode", ["P", "D"])
@@ -44,7 +46,7 @@ def test_p_mode_keeps_all_mass_when_nothing_decays() -> None:
     one = torch.ones(1, 1, 6, 4, dtype=torch.float64)
     turn = torch.rand(1, 1, 6, 4, dtype=torch.float64)
     ones = torch.ones(1, 1, 6, 4, 1, dtype=torch.float64)
-    _, right, down = sweep(ones, ones, ones, directed("P", one, turn, one, one))
+    _, right, down = sweep(ones, ones, ones, propagated(one, turn, one, one))
     assert abs(float(right.sum() + down.sum()) - 24) < 1e-12
 
 
@@ -53,7 +55,7 @@ def test_d_mode_reaches_every_later_node_by_one_path() -> None:
     k = torch.zeros(1, 1, 5, 5, 1, dtype=torch.float64)
     k[0, 0, 0, 0] = 1
     ones = torch.ones_like(k)
-    found, _, _ = sweep(ones, k, ones, directed("D", one, one, one, one))
+    found, _, _ = sweep(ones, k, ones, diffused((one, one), one, (one, one), (one, one)))
     # from the corner, right first and then down: once along every path, however far
     assert set(found.flatten().tolist()) == {0.0, 1.0}
     assert int(found.sum()) == 24
@@ -64,7 +66,7 @@ def test_a_line_is_gated_linear_attention_read_a_step_late() -> None:
     assert isinstance(made, LineLayer)
     made.nodes.gates.weight.normal_()
     x = torch.randn(1, 9, 8, dtype=torch.float64)
-    nodes, (source, _, keep, mark, direct) = made.nodes(x)
+    nodes, (source, keep, mark, _, direct) = made.nodes(x)
     q, k, v = nodes
     memory, outputs = torch.zeros(1, 2, 4, 4, dtype=torch.float64), []
     for t in range(9):
@@ -79,7 +81,7 @@ def test_an_image_of_one_row_is_a_line_in_the_heads_that_are_not_flipped() -> No
     q, k, v = plane(1, 7)
     one = torch.ones(1, 1, 1, 7, dtype=torch.float64)
     keep = torch.rand(1, 1, 1, 7, dtype=torch.float64)
-    found, _, _ = sweep(q, k, v, directed("P", one, one, keep, one))
+    found, _, _ = sweep(q, k, v, propagated(one, one, keep, one))
     memory = torch.zeros(3, 3, dtype=torch.float64)
     for t in range(7):
         assert torch.allclose(found[0, 0, 0, t], q[0, 0, 0, t] @ memory, atol=1e-12)

@@ -16,7 +16,7 @@ from harness.models.sequence._mixer import Site
 from harness.models.sequence.linformer import Linformer, LowRankAttention
 from harness.models.sequence.local import Local
 from harness.models.sequence.longformer import AnchoredAttention, Longformer
-from harness.models.sequence.reformer import HashedAttention, Reformer
+from harness.models.sequence.reformer import HashedAttention, Reformer, axes
 from harness.models.sequence.transformer import Attention, rotate
 
 LENGTH = 21
@@ -108,20 +108,52 @@ def test_linformer_beyond_its_training_length_is_an_error() -> None:
 
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_reformer_with_one_chunk_is_full_attention_to_others(rounds: int) -> None:
-    made = Reformer(heads=2, chunk=LENGTH, rounds=rounds).mixer(Site(8)).double()
+    made = Reformer(heads=2, chunk=LENGTH, rounds=rounds).mixer(Site(8, length=LENGTH)).double()
     assert isinstance(made, HashedAttention)
     x = torch.randn(2, LENGTH, 8, dtype=torch.float64)
-    qk, v = split_heads(made.shared(x), 2), split_heads(made.value(x), 2)
-    score = qk @ functional.normalize(qk, dim=-1).mT / 2
+    placed = x + made.positions(LENGTH)
+    qk, v = split_heads(made.shared(placed), 2), split_heads(made.value(placed), 2)
+    # no temperature: the key is a unit vector, and the query keeps its length
+    score = qk @ functional.normalize(qk, dim=-1).mT
     weight = score.masked_fill(torch.eye(LENGTH, dtype=torch.bool), -torch.inf).softmax(-1)
-    assert torch.allclose(made(x)[0], made.out(join_heads(weight @ v)), atol=1e-10)
+    assert torch.allclose(made(x)[0], made.out(join_heads(weight @ v)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("site", "expected"), [(Site(8, length=37), (6, 7)), (Site(8, length=64, grid=(4, 16)), (4, 16))]
+)
+def test_positions_of_reformer_count_rows_and_columns(site: Site, expected: tuple[int, int]) -> None:
+    assert axes(site) == expected
+    made = Reformer(heads=2).mixer(site).double()
+    assert isinstance(made, HashedAttention)
+    columns, found = expected[1], made.positions(2 * expected[1])
+    assert torch.equal(found[:columns, :4], found[:1, :4].expand(columns, -1))
+    assert torch.equal(found[:columns, 4:], found[columns:, 4:])
+    assert not torch.equal(found[0, :4], found[columns, :4])
+
+
+def test_reformer_beyond_its_training_length_is_an_error() -> None:
+    made = Reformer(heads=2).mixer(Site(8, length=4))
+    with pytest.raises(UsageError, match="5 tokens, but its positions end at 4"):
+        made(torch.zeros(1, 5, 8))
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_the_first_sorted_chunk_of_reformer_sees_the_last(rounds: int) -> None:
+    made = Reformer(heads=1, chunk=2, rounds=rounds).mixer(Site(8, length=6)).double()
+    assert isinstance(made, HashedAttention)
+    whole = torch.ones(2, 6, dtype=torch.bool)
+    # of 6 tokens in chunks of 2, and of 3 (a chunk and a half) beside padding
+    whole[1, 3:] = False
+    before = [[2, 0, 1], [1, 0, 1]] if rounds == 1 else [[5, 0, 1, 2, 3, 4], [4, 0, 1, 1, 3, 4]]
+    assert made._previous(rounds, 3, whole).tolist() == before
 
 
 def test_a_lonely_token_of_reformer_attends_to_itself() -> None:
     made = Reformer(heads=2).mixer(Site(8)).double()
     assert isinstance(made, HashedAttention)
     x = torch.randn(1, 1, 8, dtype=torch.float64)
-    assert torch.allclose(made(x)[0], made.out(made.value(x)), atol=1e-12)
+    assert torch.allclose(made(x)[0], made.out(made.value(x + made.positions(1))), atol=1e-12)
 
 
 @pytest.mark.parametrize("model", [Reformer(), Linformer()])
@@ -140,7 +172,7 @@ def test_sorting_by_hashes_would_leak_under_a_causal_mask() -> None:
     def neighbours(x: torch.Tensor) -> torch.Tensor:
         """For each of the first 20 tokens, which of the first 20 share its chunk."""
         assert isinstance(made, HashedAttention)
-        projected = made.shared(x)[0] @ made.rotations[0]
+        projected = made.shared(x)[0] @ made.rotations[0, 0]
         order = torch.cat([projected, -projected], -1).argmax(-1).argsort(stable=True)
         chunk = order.argsort() // 4
         return (chunk[:, None] == chunk)[:20, :20]
