@@ -108,3 +108,24 @@ def test_every_orientation_is_a_flip_of_the_first(mode: Mode, orientation: int) 
 def test_a_layer_trained_on_one_size_runs_on_twice_that() -> None:
     made = PLSTM().mixer(Site(8, grid=(4, 4)))
     assert made(torch.randn(1, 64, 8), grid=(8, 8))[0].shape == (1, 64, 8)
+
+
+@pytest.mark.parametrize("mode", ["P", "D"])
+def test_a_shuffled_image_is_another_image(mode: Mode) -> None:
+    # sources and marks that start at sigmoid(-5) would let next to nothing through
+    made = PLSTM(mode=mode, start_bias=0.0).mixer(Site(8, grid=(4, 4))).double()
+    x, order = torch.randn(1, 16, 8, dtype=torch.float64), torch.randperm(16)
+    kept, shuffled = (made(inputs, grid=(4, 4))[0].mean(1) for inputs in (x, x[:, order]))
+    assert float((kept - shuffled).abs().max()) > 1e-3
+
+
+def test_d_mode_can_weigh_what_comes_from_the_left_against_what_comes_from_above() -> None:
+    made = PLSTM(heads=1, mode="D", start_bias=0.0).mixer(Site(8, grid=(2, 2))).double()
+    assert isinstance(made, PlaneLayer)
+    assert made.nodes.gates.out_features == 8  # source, keep and mark of two directions, turn, direct
+    x = torch.randn(1, 4, 8, dtype=torch.float64)
+    # shut the marks of edges down and the direct term: the lower left node then reads nothing
+    made.nodes.gates.bias[5] = made.nodes.gates.bias[7] = -1e3
+    heard = made(x, grid=(2, 2))[0][0].norm(dim=-1)
+    assert heard[[0, 2]].tolist() == [0.0, 0.0]
+    assert float(heard[[1, 3]].min()) > 1e-2
