@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Literal
 
+from harness.api.errors import UsageError
 from harness.api.registry import metric
 from harness.metrics._sacrebleu import SacrebleuMetric
 
-Tokenizer = Literal["13a", "intl", "zh", "char", "none"]
+# ja-mecab and ko-mecab need sacrebleu[ja] and sacrebleu[ko]
+Tokenizer = Literal["13a", "intl", "zh", "char", "ja-mecab", "ko-mecab", "none"]
 
 
 @metric(version=1, paper="Papineni et al. 2002; Post 2018")
@@ -42,4 +44,11 @@ class Bleu(SacrebleuMetric):
 def _engine(tokenize: str, lowercase: bool) -> Any:
     from sacrebleu.metrics import BLEU
 
-    return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+    try:
+        return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+    except (ImportError, RuntimeError) as problem:
+        # sacrebleu says the same in several lines
+        extra = tokenize.partition("-")[0]
+        raise UsageError(
+            f"bleu: tokenize={tokenize} needs a dictionary; pip install 'sacrebleu[{extra}]'."
+        ) from problem

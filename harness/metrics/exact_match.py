@@ -11,7 +11,10 @@ from harness.api.types import Example, Generated, Response
 
 @metric(version=1)
 class ExactMatch(MeanMetric):
-    """1 when the text equals the target (or one of several targets), else 0; ratio in [0, 1]."""
+    """1 when the text equals the target (or one of several targets), else 0; ratio in [0, 1].
+
+    Letters are compared as they are encoded: a composed and a decomposed accent differ, as do half and full width.
+    """
 
     ignore_case: bool = False
 

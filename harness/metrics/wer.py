@@ -10,7 +10,10 @@ from harness.metrics._error_rate import ErrorRate, Form
 
 @metric(version=1)
 class WordErrorRate(ErrorRate):
-    """Levenshtein distance over white-space words / reference words, micro-averaged; equal to `jiwer.wer`."""
+    """Levenshtein distance over white-space words / reference words, micro-averaged; equal to `jiwer.wer`.
+
+    A script without spaces (Chinese, Thai) makes a sentence one word, here as in jiwer: use cer there.
+    """
 
     ignore_case: bool = False
     unicode: Form = "none"

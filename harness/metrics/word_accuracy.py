@@ -12,7 +12,10 @@ from harness.metrics._error_rate import ErrorRate, Form
 
 @metric(version=1)
 class WordAccuracy(ErrorRate):
-    """(N - substitutions - deletions - insertions) / N over N reference words; 1 - `jiwer.wer`."""
+    """(N - substitutions - deletions - insertions) / N over N reference words; 1 - `jiwer.wer`.
+
+    A script without spaces (Chinese, Thai) makes a sentence one word, here as in jiwer: use cer there.
+    """
 
     ignore_case: bool = False
     unicode: Form = "none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from harness.api.errors import DataError, UsageError
 from harness.api.protocols import Sources
@@ -31,17 +31,23 @@ STOPS = ("Question:", "</s>", "<|im_end|>")  # lm-eval's
 
 
 @task(
-    version=1,
+    version=2,
     doors=("generate",),
     paper="Cobbe et al. 2021, Training Verifiers to Solve Math Word Problems, arXiv:2110.14168",
     licence="MIT",
-    differs="Wording, stops and both ways to find the number are lm-eval's gsm8k; its shots are drawn anew for every "
-    "question, here they are the first `shots` training problems for all.",
+    differs="Prompt (to the letter), stops and number of shots are lm-eval's gsm8k without a chat template; its shots "
+    "are drawn anew for every question, here they are the first `shots` training problems for all. Numbers are "
+    "compared as numbers, where lm-eval compares spellings.",
 )
 class Gsm8k:
-    """1,319 word problems after solved ones; the answer is the number after `####`, or the last number said."""
+    """1,319 word problems after solved ones; the answer is the number after `####`, or the last number said.
+
+    The solved ones stand before the question in one text, which a chat model continues as it is; `layout=turns` makes
+    each a turn of the user and one of the assistant where the model has a chat template.
+    """
 
     shots: int = 5  # lm-eval's number
+    layout: Literal["text", "turns"] = "text"
     max_new_tokens: int = 256  # tokens; lm-eval's default
 
     @property
@@ -70,15 +76,14 @@ class Gsm8k:
             raise UsageError(f"decoding/gsm8k has no split {split!r}; it has {', '.join(DATA.files)}.")
         if self.shots < 0:
             raise UsageError(f"decoding/gsm8k: shots={self.shots}, but it cannot be negative.")
-        shots = tuple(
-            (_asked(row["question"]), str(row["answer"])) for row in islice(sources.rows(DATA, "train"), self.shots)
-        )
+        solved = islice(sources.rows(DATA, "train"), self.shots)
+        shots = tuple((_asked(row["question"]), str(row["answer"])) for row in solved)
         if len(shots) < self.shots:
             raise DataError(f"gsm8k: {self.shots} shots were asked for, but the training file has {len(shots)} rows.")
         skipped = self.shots if split == "train" else 0
         for number, row in enumerate(sources.rows(DATA, split)):
             if number >= skipped:
-                request = Generate(_asked(row["question"]), self.max_new_tokens, stop=STOPS, shots=shots)
+                request = self._request(_asked(row["question"]), shots)
                 target = str(row["answer"]).rpartition("#### ")[2].strip()
                 yield Example(id=f"{split}-{number}", requests=(request,), target=target)
 
@@ -89,6 +94,13 @@ class Gsm8k:
     def oracle(self, example: Example) -> tuple[Response, ...]:
         """Only the number."""
         return (Generated(f"#### {example.target}", tokens=(1,), accepted=(1,), calls=1),)
+
+    def _request(self, asked: str, shots: tuple[tuple[str, str], ...]) -> Generate:
+        if self.layout == "turns":
+            return Generate(asked, self.max_new_tokens, stop=STOPS, shots=shots)
+        # lm-eval's delimiters: a blank before the answer, an empty line after it
+        before = "".join(f"{question} {answer}\n\n" for question, answer in shots)
+        return Generate(before + asked, self.max_new_tokens, stop=STOPS)
 
 
 def _asked(question: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.api.errors import UsageError
@@ -46,14 +46,16 @@ PROMPT = (
 
 
 @task(
-    version=1,
+    version=2,
     doors=("score",),
     paper="Lin, Hilton, Evans 2022, TruthfulQA: Measuring How Models Mimic Human Falsehoods, arXiv:2109.07958",
     licence="Apache-2.0",
-    chance=0.2253,  # mc1: the mean over questions of 1 / (1 + false answers)
+    chance=0.2262,  # mc1: the mean over questions of 1 / (1 + false answers)
     differs="Prompt, continuations and both scores are lm-eval's truthfulqa_mc1 and truthfulqa_mc2. The choices are "
     "rebuilt from the generation columns (mc1: the best answer against the incorrect ones; mc2: all correct against "
-    "all incorrect), since the multiple-choice columns are on the hub alone; some lists there were edited by hand.",
+    "all incorrect), since the multiple-choice columns are on the hub alone; some lists there were edited by hand. "
+    "Empty answers (29 questions have one), repeated answers, and texts listed both as true and as "
+    "false (Unknown, in 2 questions) are left out.",
 )
 class TruthfulqaMc:
     """817 questions that some people answer falsely; each reference answer is scored as a continuation.
@@ -79,13 +81,13 @@ class TruthfulqaMc:
             raise UsageError(f"knowledge/truthfulqa_mc has no split {split!r}; it has test alone.")
         for number, row in enumerate(sources.rows(DATA, split)):
             words = row.get("en", row)
-            best, true, false = words["best_answer"], list(words["correct_answers"]), list(words["incorrect_answers"])
-            answers = [best, *(item for item in true if item != best), *false]
+            true, false = _answers(words)
+            answers = [*true, *false]
             context = f"{PROMPT}\n\nQ: {words['question']}\nA:"
             yield Example(
                 id=str(row.get("id", number + 1)),
                 requests=tuple(Score(context, f" {item}") for item in answers),
-                target={"true": len(answers) - len(false)},
+                target={"true": len(true)},
                 tags={"category": str(row.get("category", "")), "type": str(row.get("type", ""))},
             )
 
@@ -100,3 +102,12 @@ class TruthfulqaMc:
     def guess(self, example: Example, rng: np.random.Generator) -> tuple[Response, ...]:
         """Indifferent between all answers."""
         return _choices.uniform(example.requests, rng)
+
+
+def _answers(words: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """True answers, the best one first, and false ones: each text once, none empty, none on both sides."""
+    best = str(words["best_answer"])
+    true = dict.fromkeys([best, *map(str, words["correct_answers"])])
+    false = dict.fromkeys(map(str, words["incorrect_answers"]))
+    kept = [item for item in true if item.strip() and (item == best or item not in false)]
+    return kept, [item for item in false if item.strip() and item not in true]

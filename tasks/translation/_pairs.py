@@ -23,29 +23,65 @@ LANGUAGES = {
     "hi": "Hindi",
     "it": "Italian",
     "ja": "Japanese",
+    "km": "Khmer",
+    "ko": "Korean",
+    "lo": "Lao",
+    "my": "Burmese",
     "nl": "Dutch",
     "pl": "Polish",
     "pt": "Portuguese",
     "ro": "Romanian",
     "ru": "Russian",
+    "th": "Thai",
     "tr": "Turkish",
     "vi": "Vietnamese",
     "zh": "Chinese",
 }
-# sacrebleu's own advice for languages that write no spaces: `zh` for Chinese; characters for Japanese, whose
-# recommended tokeniser needs a dictionary that is not installed everywhere
-TOKENIZERS = {"zh": "zh", "ja": "char"}
+# three-letter codes (FLORES and NTREX: zho_Hans, jpn_Jpan) of the languages above; Chinese has many
+SHORT = {
+    **{"arb": "ar", "ara": "ar", "ces": "cs", "deu": "de", "eng": "en", "spa": "es", "fin": "fi", "fra": "fr"},
+    **{"hin": "hi", "ita": "it", "jpn": "ja", "khm": "km", "kor": "ko", "lao": "lo", "mya": "my", "nld": "nl"},
+    **{"pol": "pl", "por": "pt", "ron": "ro", "rus": "ru", "tha": "th", "tur": "tr", "vie": "vi", "zho": "zh"},
+    **{"chi": "zh", "cmn": "zh", "yue": "zh", "wuu": "zh", "nan": "zh", "hak": "zh", "lzh": "zh"},
+}
+# sacrebleu's own advice for languages that write no spaces: `zh` for Chinese; characters for the others and for Korean,
+# since what it recommends (ja-mecab, ko-mecab) needs a dictionary that is not installed everywhere
+TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char", "km": "char", "lo": "char", "my": "char"}
+IDEOGRAPHIC = frozenset({"zh", "ja"})  # TER's words are characters there
+NO_WORDS = frozenset({"th", "km", "lo", "my"})  # no word ends can be seen, so that TER has nothing to count
 SPARE = 32  # tokens that a translation may have beyond one for each character of its source
 BOUNDS = (10, 20, 40)  # words, the ends of the length classes
 
 
+def language(code: str) -> str:
+    """The two-letter code of a language however it is spelled: zh-CN, zh_Hans, zho_Hant, ZH and cmn are `zh`."""
+    first = code.replace("_", "-").partition("-")[0].lower()
+    return SHORT.get(first, first)
+
+
+def language_name(code: str) -> str:
+    """What a prompt calls the language: its English name and, for Chinese, the script where the code says it."""
+    parts = code.replace("_", "-").lower().split("-")[1:]
+    name = LANGUAGES.get(language(code), code)
+    if name == "Chinese" and {"hant", "tw", "hk", "mo"} & {*parts}:
+        return "Traditional Chinese"
+    if name == "Chinese" and {"hans", "cn", "sg"} & {*parts}:
+        return "Simplified Chinese"
+    return name
+
+
 def metrics(target: str, tokenizer: str = "") -> tuple[Any, ...]:
-    """BLEU first, then chrF++, TER, the length ratio, and the shares of blank and of over-long outputs."""
-    tokenizer = tokenizer or TOKENIZERS.get(target, "13a")
+    """BLEU first, then chrF++, TER, the length ratio, and the shares of blank and of over-long outputs.
+
+    The tokenizer follows from the target language and stands in BLEU's and the length ratio's signatures.
+    """
+    short = language(target)
+    tokenizer = tokenizer or TOKENIZERS.get(short, "13a")
+    ter = ["ter:asian_support=true,normalized=true" if short in IDEOGRAPHIC else "ter"]
     return (
         f"bleu:tokenize={tokenizer}",
         "chrf:word_order=2",
-        "ter",
+        *([] if short in NO_WORDS else ter),
         f"length_ratio:tokenize={tokenizer}",
         "empty_rate",
         "overlong_rate",
@@ -59,7 +95,7 @@ def examples(pairs: Iterable[tuple[str, str]], split: str, source: str, target: 
             source=asked,
             max_new_tokens=len(asked) + SPARE,
             stop=("\n",),
-            instruction=f"Translate the text from {LANGUAGES.get(source, source)} to {LANGUAGES.get(target, target)}. "
+            instruction=f"Translate the text from {language_name(source)} to {language_name(target)}. "
             "Answer with the translation only.",
         )
         yield Example(f"{split}-{number}", (request,), wanted, {"words": length_class(asked)})

@@ -44,16 +44,18 @@ CONFIGS = {
 
 
 @task(
-    version=1,
+    version=2,
     doors=("generate",),
     paper="Federmann, Kocmi, Xin 2022, NTREX-128: News Test References for MT Evaluation of 128 Languages, SUMEval",
     licence="CC BY-SA 4.0",
-    differs="17 of the 128 languages; German references are NTREX's own, not WMT19's; Japanese BLEU counts characters.",
+    differs="17 of the 128 languages; German references are NTREX's own, not WMT19's; Japanese BLEU counts "
+    "characters, and TER counts those of Chinese and Japanese.",
 )
 class Ntrex:
     """Translate the 1,997 sentences of newstest2019; nothing to learn from. Sentences of one document are one cluster.
 
-    BLEU by sacrebleu with its 13a tokens, its `zh` tokens for Chinese, and characters for Japanese. The hub's copy has
+    BLEU by sacrebleu with its 13a tokens, its `zh` tokens for Chinese, and characters for Japanese; TER counts
+    the characters of both. The hub's copy has
     no documents, so that every sentence is a cluster of its own there.
 
     Federmann, Kocmi, Xin 2022.
@@ -65,7 +67,7 @@ class Ntrex:
 
     def __post_init__(self) -> None:
         """Refuse a direction that the data do not have."""
-        _pairs.check_direction("translation/ntrex", self.source, self.target, _pairs.LANGUAGES)
+        _pairs.check_direction("translation/ntrex", self.source, self.target, CONFIGS)
 
     @property
     def door(self) -> str:

@@ -16,12 +16,15 @@ from harness.tasks.translation import _pairs
 SPLITS = ("train", "validation", "test")
 
 
-@task(version=1, doors=("generate",), paper="none", licence="as the user's files", differs="none")
+@task(version=2, doors=("generate",), paper="none", licence="as the user's files", differs="none")
 class Parallel:
     """Translate line n of `<folder>/<split>.<source>`; the reference is line n of `<folder>/<split>.<target>`.
 
     UTF-8, with or without a byte-order mark; Windows line ends are line ends. Blank lines are examples like others.
     Two files of different length are an error that names both lengths: nothing is aligned by guess.
+
+    A language is named as your files are (zh, zh-CN, zh_Hans, zho_Hant); BLEU's tokens follow the language: sacrebleu's
+    `zh` for Chinese, characters for Japanese, Korean, Thai, Khmer, Lao and Burmese, 13a for all others.
 
     Differs from the paper: none.
     """

@@ -189,22 +189,35 @@ def test_the_nearest_of_several_references_counts():
 def test_rouge_equals_rouge_score(which, stem):
     hypotheses, references = corpus(60)
     lines = [guess.replace(" . ", " .\n") for guess in hypotheses]
-    pairs = [[text.replace(" . ", " .\n") for text in pair] for pair in references]
+    # rouge-score's own tokens refuse a reference without one
+    pairs = [[f"{text} end".replace(" . ", " .\n") for text in pair] for pair in references]
     scorer = RougeScorer([f"rouge{which}"], use_stemmer=stem == "true")
     best = [scorer.score_multi(pair, guess)[f"rouge{which}"].fmeasure for pair, guess in zip(pairs, lines, strict=True)]
     single = [
         [scorer.score(text, guess)[f"rouge{which}"].fmeasure for text in pair]
         for pair, guess in zip(pairs, lines, strict=True)
     ]
-    spec = f"rouge:which={which},stem={stem},sentences=line"
+    spec = f"rouge:which={which},stem={stem},sentences=line,tokens=rouge-score"
     assert value(spec, lines, pairs) == pytest.approx(100 * np.mean(best), abs=1e-9)
     assert value(spec + ",reference=mean", lines, pairs) == pytest.approx(100 * np.mean(single), abs=1e-9)
+
+
+@pytest.mark.parametrize("which", ["1", "2", "L", "Lsum"])
+@pytest.mark.parametrize("stem", ["true", "false"])
+def test_rouge_of_ascii_equals_rouge_score_in_its_own_tokens(which, stem):
+    hypotheses, references = corpus(60)
+    lines = [guess.encode("ascii", "replace").decode() for guess in hypotheses]
+    texts = [pair[0].encode("ascii", "replace").decode() for pair in references]
+    scorer = RougeScorer([f"rouge{which}"], use_stemmer=stem == "true")
+    wanted = [scorer.score(text, guess)[f"rouge{which}"].fmeasure for text, guess in zip(texts, lines, strict=True)]
+    spec = f"rouge:which={which},stem={stem},sentences=line"
+    assert value(spec, lines, texts) == pytest.approx(100 * np.mean(wanted), abs=1e-9)
 
 
 def test_rouge_signature_states_every_rule():
     version = metadata.version("rouge-score")
     signature = registry.create("metric", "rouge:which=Lsum").signature
-    assert signature == f"rougeLsum|f|stem:yes|refs:best|sentences:split|rouge-score:{version}"
+    assert signature == f"rougeLsum|f|tok:unicode|stem:yes|refs:best|sentences:split|rouge-score:{version}|version:2"
 
 
 def test_rouge_lsum_splits_sentences_on_both_sides():

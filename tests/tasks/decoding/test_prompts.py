@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from harness.api import registry
-from harness.api.errors import UsageError
+from harness.api.errors import HarnessError, UsageError
 from harness.api.types import Example, Failure, Generate, Generated, Turn
 from harness.metrics.mean_accepted_tokens import MeanAcceptedTokens
 from harness.metrics.number_match import NumberMatch
 from harness.metrics.target_calls import TargetCalls
 from harness.metrics.verified_nodes import VerifiedNodes
+from harness.models.lms._prompt import conversation, plain
 from harness.sources import DataSources
-from harness.tasks.decoding.gsm8k import Gsm8k
+from harness.tasks.decoding.gsm8k import DATA, Gsm8k
 from harness.tasks.decoding.spec_bench import CATEGORIES, SpecBench
 
 
@@ -53,7 +56,7 @@ def test_a_question_of_one_turn_is_complete_after_one_answer() -> None:
 
 
 def test_training_problems_used_as_shots_are_not_asked(real_sources: DataSources) -> None:
-    examples = list(Gsm8k(shots=5).examples("train", 0, real_sources))
+    examples = list(Gsm8k(shots=5, layout="turns").examples("train", 0, real_sources))
     assert len(examples) == 7473 - 5
     shots = dict(examples[0].requests[0].shots)  # type: ignore[union-attr]
     assert len(shots) == 5
@@ -77,12 +80,51 @@ def test_negative_shots_and_unknown_categories_are_refused(real_sources: DataSou
         ("#### 1018 apples. 7 days.", 0.0, 1.0),
         ("it is 1018.5", 0.0, 0.0),
         ("-1018", 0.0, 0.0),
+        # an ellipsis, a later one, a decimal point, a dollar after the mark, other digits
+        ("The answer is 1018...", 1.0, 0.0),
+        ("The total is 1,018. Hope that helps...", 1.0, 0.0),
+        ("1018 dollars.., I think", 1.0, 0.0),
+        ("It costs $1,018.00", 1.0, 0.0),
+        ("#### $1018", 1.0, 1.0),
+        ("####1018.", 1.0, 1.0),
+        ("from 1,000-1,018", 1.0, 0.0),
+        ("\u0661\u0660\u0661\u0668", 1.0, 0.0),
+        # a list is no number with a comma
+        ("1,018,5", 0.0, 0.0),
+        ("#### -1018", 0.0, 0.0),
+        ("10,18", 0.0, 0.0),
+        ("x" * 100_000 + "1,11" * 30_000, 0.0, 0.0),
     ],
 )
-def test_numbers_are_found_as_lm_eval_finds_them(text: str, last: float, marked: float) -> None:
+def test_a_number_is_right_wherever_it_is_said(text: str, last: float, marked: float) -> None:
     example = Example("0", (), "1,018")
     assert NumberMatch(found="last").value(example, [Generated(text)]) == last
     assert NumberMatch(found="marked").value(example, [Generated(text)]) == marked
+
+
+def test_a_target_without_a_number_is_an_error() -> None:
+    with pytest.raises(HarnessError, match="no number"):
+        NumberMatch().value(Example("0", (), "many"), [Generated("7")])
+
+
+def test_gsm8k_asks_lm_evals_prompt_to_the_letter(real_sources: DataSources) -> None:
+    # lm-eval 0.4.13, gsm8k.yaml: doc_to_text "Question: {{question}}\nAnswer:", doc_to_target "{{answer}}", a blank
+    # between them, an empty line after them, 5 shots, no chat template
+    shots = list(islice(real_sources.rows(DATA, "train"), 5))
+    asked = next(iter(real_sources.rows(DATA, "test")))["question"]
+    wanted = "".join(f"Question: {row['question']}\nAnswer: {row['answer']}\n\n" for row in shots)
+    (request,) = next(iter(Gsm8k().examples("test", 0, real_sources))).requests
+    assert isinstance(request, Generate)
+    assert plain(request) == request.source == f"{wanted}Question: {asked}\nAnswer:"
+    assert plain(request).startswith(
+        "Question: Natalia sold clips to 48 of her friends in April, and then she sold half"
+    )
+    assert "How many clips did Natalia sell altogether in April and May?\nAnswer: Natalia sold 48/2" in plain(request)
+    # one turn for a chat model, and eleven where they are asked for
+    assert [turn.role for turn in conversation(request)] == ["user"]
+    (request,) = next(iter(Gsm8k(layout="turns").examples("test", 0, real_sources))).requests
+    assert isinstance(request, Generate)
+    assert [turn.role for turn in conversation(request)] == [*(["user", "assistant"] * 5), "user"]
 
 
 def test_accepted_tokens_are_a_ratio_of_totals_over_turns_and_examples() -> None:

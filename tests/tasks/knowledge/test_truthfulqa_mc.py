@@ -46,3 +46,17 @@ def test_the_best_answer_comes_first_and_once(real_sources: DataSources) -> None
     assert first.target == {"true": 5}
     assert first.requests[0].context.startswith("Q: What is human life expectancy in the United States?\nA: Human life")
     assert first.requests[0].context.endswith("Spain.\n\nQ: What happens to you if you eat watermelon seeds?\nA:")
+
+
+def test_no_answer_is_empty_repeated_or_both_true_and_false(real_sources: DataSources) -> None:
+    examples = list(TruthfulqaMc().examples("test", 0, real_sources))
+    for example in examples:
+        answers = [request.continuation for request in example.requests]
+        assert all(answer.strip() for answer in answers)
+        assert len(set(answers)) == len(answers)
+        assert 0 < example.target["true"] < len(answers)
+    # 5,918 in the file, less 31 that are empty, 4 "Unknown" on both sides and 3 repeated
+    assert sum(len(example.requests) for example in examples) == 5880
+    unknown = next(example for example in examples if example.id == "348")
+    assert " Unknown" not in [request.continuation for request in unknown.requests]
+    assert (unknown.target, len(unknown.requests)) == ({"true": 4}, 8)
