@@ -89,8 +89,8 @@ class _UnicodeTokens:
 def _require_ascii_letters(example: str, text: str) -> None:
     if any(letter.isalpha() for letter in text) and not re.search("[A-Za-z0-9]", text):
         raise HarnessError(
-            f"rouge: tokens=rouge-score leaves nothing of a reference of example {example!r} ({text[:20]!r}): it keeps a-z "
-            "and 0-9 alone; use tokens=unicode."
+            f"rouge: tokens=rouge-score leaves nothing of a reference of example {example!r} ({text[:20]!r}): it "
+            "keeps a-z and 0-9 alone; use tokens=unicode."
         )
 
 
