@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.api.errors import DataError
+from harness.whole import part_beside
 
 
 def cache_root() -> Path:
@@ -22,14 +23,13 @@ def cache_root() -> Path:
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a small file atomically; a reader sees the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, part = part_beside(path)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
         os.replace(part, path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 

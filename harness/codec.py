@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ from numpy.typing import NDArray
 
 from harness.api.errors import DataError
 from harness.api.types import Embedded, Failure, Forecasted, Generated, Labelled, Measured, Response, Scored
+
+DEEPEST = 64  # lists and objects within each other
+LARGEST = 2**63  # of a whole number, so that every one becomes a float and a column
+MOST = 20_000_000  # numbers of one stored matrix: what fits a small machine
+PLAIN_TYPE = re.compile(r"[<>|=]?[biufcSU]\d{1,6}")  # how NumPy names a type of numbers or texts
 
 RESPONSES: dict[str, type[Any]] = {
     kind.__name__: kind for kind in (Generated, Scored, Embedded, Labelled, Forecasted, Measured, Failure)
@@ -32,10 +38,28 @@ def dumps(value: Any) -> str:
 
 def loads(text: str) -> Any:
     """The inverse of `dumps`, but for tuples, which come back as lists; raises DataError on text that is not JSON."""
+    return unpack(parse(text))
+
+
+def parse(text: str | bytes) -> Any:
+    """JSON that anybody may have written, as it stands.
+
+    Errors: DataError when it is no JSON, deeper than `DEEPEST`, or holds a whole number beyond 64 bits.
+    """
     try:
-        return unpack(json.loads(text))
-    except (ValueError, KeyError, TypeError) as problem:
-        raise DataError(f"stored JSON cannot be read ({problem}); the text begins {text[:60]!r}.") from problem
+        found = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        beginning = text[:60] if isinstance(text, str) else text[:60].decode("utf-8", "backslashreplace")
+        raise DataError(f"this is not JSON ({problem}); it begins {beginning!r}.") from problem
+    level = [found]
+    for _ in range(DEEPEST):
+        large = next((item for item in level if isinstance(item, int) and abs(item) >= LARGEST), None)
+        if large is not None:
+            raise DataError(f"a stored whole number has {large.bit_length()} bits, beyond the 63 that are read.")
+        level = [part for item in level if isinstance(item, (dict, list)) for part in _within(item)]
+        if not level:
+            return found
+    raise DataError(f"stored JSON is more than {DEEPEST} levels deep.")
 
 
 def pack(value: Any) -> Any:
@@ -60,16 +84,19 @@ def pack(value: Any) -> Any:
 
 
 def unpack(value: Any) -> Any:
-    """The inverse of `pack` for arrays and floats."""
+    """The inverse of `pack` for arrays and floats; raises DataError when one of them is not as `pack` writes it."""
     if isinstance(value, list):
         return [unpack(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if "$float" in value:
-        return float(value["$float"])
-    if "$array" in value:
-        flat = np.frombuffer(base64.b64decode(value["$array"]), dtype=np.dtype(value["dtype"]))
-        return flat.reshape(value["shape"]).copy()
+    try:
+        if "$float" in value:
+            return float(_text(value["$float"]))
+        if "$array" in value:
+            flat = np.frombuffer(base64.b64decode(_text(value["$array"])), dtype=_type(value["dtype"]))
+            return flat.reshape(value["shape"]).copy()
+    except (KeyError, TypeError, ValueError) as problem:
+        raise DataError(f"a stored number or array cannot be read: {type(problem).__name__} {problem}.") from problem
     return {key: unpack(item) for key, item in value.items()}
 
 
@@ -84,6 +111,8 @@ def encode_response(response: Response) -> dict[str, Any]:
 
 def decode_response(stored: Mapping[str, Any]) -> Response:
     """The inverse of `encode_response`; raises DataError on an unknown type or field."""
+    if not isinstance(stored, Mapping):
+        raise DataError(f"a stored response should be an object, found {type(stored).__name__}.")
     values = {key: unpack(value) for key, value in stored.items() if key != "type"}
     kind = RESPONSES.get(str(stored.get("type")))
     try:
@@ -104,10 +133,34 @@ def pack_matrix(matrix: NDArray[np.float64]) -> dict[str, Any]:
 def unpack_matrix(stored: Mapping[str, Any]) -> NDArray[np.float64]:
     """The inverse of `pack_matrix`; raises DataError when the bytes do not fill the shape."""
     try:
-        flat = np.frombuffer(zlib.decompress(base64.b64decode(stored["zlib"], validate=True)), dtype="<f8")
-        return flat.reshape(stored["shape"]).astype(np.float64)
-    except (KeyError, TypeError, ValueError, zlib.error) as problem:
+        rows, width = (int(size) for size in stored["shape"])
+        if min(rows, width) < 0 or rows * width > MOST:
+            raise ValueError(f"their shape is {rows} x {width}")
+        # a few bytes can unfold to gigabytes: no more than the shape holds is looked at
+        packed = zlib.decompressobj()
+        raw = packed.decompress(base64.b64decode(stored["zlib"], validate=True), 8 * rows * width + 1)
+        if not packed.eof:
+            raise ValueError("they are cut short, or more than their shape holds")
+        return np.frombuffer(raw, dtype="<f8").reshape(rows, width).astype(np.float64)
+    except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as problem:
         raise DataError(f"stored statistics cannot be read: {problem}.") from problem
+
+
+def _within(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return item.values() if isinstance(item, dict) else item
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"found {type(value).__name__} where text should stand")
+    return value
+
+
+def _type(name: Any) -> np.dtype[Any]:
+    # NumPy evaluates some names, and an array of objects would hold addresses
+    if PLAIN_TYPE.fullmatch(_text(name)) is None:
+        raise ValueError(f"arrays of type {name[:20]!r} are not read")
+    return np.dtype(name)
 
 
 def _is_default(item: Field[Any], value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -75,6 +76,21 @@ def usable_cores() -> int:
 def load() -> float | None:
     """Processes that wanted a core, averaged over the last minute: a speed taken on a busy machine says so."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def busy(described: Mapping[str, Any]) -> bool:
+    """Whether other work ran on a machine while it was described, or it is not known: its speeds are lower bounds."""
+    found, cores = described.get("load"), described.get("cores")
+    if not isinstance(found, (int, float)) or not isinstance(cores, (int, float)):
+        return True
+    # the run itself keeps its threads busy
+    threads = str(described.get("threads") or cores)
+    return found > (float(threads) if threads.isdigit() else cores) + 0.5
+
+
+def changed(described: Mapping[str, Any]) -> bool:
+    """Whether the sources that ran differ from the commit that stands beside them; no where there is no commit."""
+    return described.get("dirty") is True or str(described.get("commit") or "").endswith("+changes")
 
 
 def memory_bytes() -> int:

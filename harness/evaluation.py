@@ -325,7 +325,7 @@ class Evaluation:
         )
 
     def _timings(self) -> dict[str, Any]:
-        self._ledger.add_lap(self._lap())
+        self._ledger.times.add_lap(self._lap())
         return timing.report(self._ledger.times) | {
             "requests_a_batch": self._requests,
             "company": self._company,

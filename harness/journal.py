@@ -17,9 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from harness import codec
+import numpy as np
+
+from harness import codec, timing
 from harness.api.errors import DataError, HarnessError
 from harness.api.types import Response
+from harness.whole import part_beside, sweep
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
@@ -71,6 +74,7 @@ class RunFolder:
             raise HarnessError(
                 f"another process is writing {self.path}; wait for it, or give this one another --out."
             ) from problem
+        sweep(self.path)
         return self
 
     def __exit__(
@@ -193,10 +197,11 @@ def entry_at(path: Path, offset: int) -> Entry:
 
 def write_text_atomically(file: Path, text: str) -> None:
     """Text to a temporary file, to disk, then renamed over `file`, then the rename to disk."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = None
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "w", encoding="utf-8", errors="backslashreplace") as handle:
+        descriptor, part = part_beside(file)
+        part.chmod(0o644)
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
@@ -207,7 +212,8 @@ def write_text_atomically(file: Path, text: str) -> None:
         finally:
             os.close(folder)
     except OSError as problem:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
         raise _unwritable(file, problem) from problem
 
 
@@ -234,17 +240,45 @@ def _parse(line: bytes) -> Entry | None:
     whole = line.startswith(_HEAD) and line.endswith(b"}\n") and line[begin - len(_MIDDLE) : begin] == _MIDDLE
     if not whole or line[len(_HEAD) : len(_HEAD) + 8] != f"{zlib.crc32(text):08x}".encode("ascii"):
         return None
-    body = json.loads(text)
+    try:
+        return _entry(codec.parse(text))
+    except (DataError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        # written by another version, or by nobody that we know: its example is computed again
+        return None
+
+
+def _entry(body: Any) -> Entry:
+    """An entry from its JSON; any of `_parse`'s errors where a key is absent or of the wrong kind."""
     return Entry(
-        id=body["id"],
+        id=_text(body["id"]),
         responses=tuple(codec.decode_response(stored) for stored in body["responses"]),
-        statistics=codec.unpack(body["statistics"]),
-        tags=body.get("tags", {}),
-        cluster=body.get("cluster", ""),
-        timings=codec.unpack(body["timings"]),
-        asked=body["asked"],
-        failed=body.get("failed", False),
+        statistics={name: _numbers(codec.unpack(values)) for name, values in body["statistics"].items()},
+        tags={name: _text(value) for name, value in body.get("tags", {}).items()},
+        cluster=_text(body.get("cluster", "")),
+        timings=_timed(codec.unpack(body["timings"])),
+        asked=_text(body["asked"]),
+        failed=body.get("failed", False) is True,
     )
+
+
+def _text(stored: Any) -> str:
+    if not isinstance(stored, str):
+        raise TypeError(f"{stored!r} is no text")
+    return stored
+
+
+def _numbers(stored: Any) -> Any:
+    """Statistics as they were stored, once it is sure that they are numbers."""
+    np.asarray(stored, dtype=np.float64)
+    return stored
+
+
+def _timed(stored: Any) -> Mapping[str, Any]:
+    """Timings as they were stored, once it is sure that they add up."""
+    timing.Times().add(stored)
+    for seconds in (stored.get("spent") or {}).values():
+        float(seconds)
+    return {str(name): value for name, value in stored.items()}
 
 
 def _unwritable(path: Path, problem: OSError) -> HarnessError:

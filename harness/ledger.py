@@ -109,7 +109,7 @@ class Ledger:
         self._cluster_of.append(cluster)
         if len(self._spent) <= IDS_KEPT:
             self._spent.append(entry.timings.get("spent") or {})
-        self._time(entry.timings)
+        self.times.add(entry.timings)
 
     def spent(self) -> list[Mapping[str, float]]:
         """What each example's own calls took, in stream order; [] when there are too many."""
@@ -181,18 +181,3 @@ class Ledger:
                     f"but {column.width} for those before; it must always give as many."
                 )
             column.values.extend(values.tolist())
-
-    def add_lap(self, lap: Mapping[str, Any]) -> None:
-        """Add what a batch, or the time since the last one, took."""
-        self.times.tally.add(lap)
-        for name, seconds in lap.get("setup", {}).items():
-            self.times.setup[name] = self.times.setup.get(name, 0.0) + seconds
-
-    def _time(self, timings: Mapping[str, Any]) -> None:
-        if "latency" in timings:
-            self.times.latencies.append(timings["latency"])
-        if timings.get("first_token") is not None:
-            self.times.first_tokens.append(timings["first_token"])
-        self.times.tokens += int(timings.get("tokens", 0))
-        if "batch" in timings:
-            self.add_lap(timings["batch"])

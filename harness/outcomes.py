@@ -8,25 +8,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import results
+from harness.api.errors import DataError
+from harness.boards.records import Record, with_superseded
 from harness.cache import write_whole
-from harness.planning import Refusal
+from harness.environment import busy
+from harness.journal import RESULT
+from harness.planning import Cell, Refusal
 from harness.results import RunResult
-from harness.runner import Outcome
+from harness.runner import Finished, Outcome
 from harness.terminal import plain, table
+from harness.whole import sweep
 
 HEADERS = ("task", "model", "decoder", "seed", "metric", "value", "95% interval", "n", "failed")
 SPEED = ("tokens/s", "examples/s", "p50 s", "p99 s", "memory")
 NUMBERS = frozenset({"seed", "value", "n", "failed", *SPEED})
+MARK = "†"  # behind a speed: other work ran beside it
 REASON = 60  # characters of a reason within the table; the whole of it follows below
 
 
 def as_table(outcomes: Sequence[Outcome], refusals: Sequence[Refusal] = ()) -> str:
-    """One row a cell: the headline metric with its 95% interval, what failed, and the speed."""
+    """One row a cell: the headline metric with its 95% interval, what failed, and the speed; below, what marks say."""
     rows = [_row(outcome) for outcome in outcomes]
     rows += [_named(refusal.cell) | {"metric": "refused"} for refusal in refusals]
     seeds = {row["seed"] for row in rows}
     headers = [header for header in HEADERS + SPEED if any(row.get(header) for row in rows)]
-    return table(rows, [header for header in headers if header != "seed" or len(seeds) > 1], NUMBERS)
+    shown = table(rows, [header for header in headers if header != "seed" or len(seeds) > 1], NUMBERS)
+    return "\n".join([shown, *_legend(rows)])
 
 
 def as_json(outcomes: Sequence[Outcome], refusals: Sequence[Refusal] = ()) -> list[dict[str, Any]]:
@@ -70,11 +78,23 @@ def failed(outcomes: Sequence[Outcome]) -> bool:
     return any(outcome.finished is None or outcome.finished.result.all_failed for outcome in outcomes)
 
 
-def write_board(outcomes: Sequence[Outcome], out: Path) -> Path:
-    """A markdown leaderboard of these runs beside them; its path."""
+def write_board(outcomes: Sequence[Outcome], out: Path) -> tuple[Path, list[str]]:
+    """A markdown leaderboard of all finished runs in a folder, and of what failed just now.
+
+    Gives its path, and a line for each result that cannot be read. Of several runs of one cell the newest counts.
+    """
     path = out / "leaderboard.md"
-    write_whole(path, as_markdown(outcomes))
-    return path
+    found: list[Record] = []
+    problems: list[str] = []
+    for file in sorted(out.rglob(RESULT)):
+        try:
+            found.append(Record(results.load(file)))
+        except DataError as problem:
+            problems.append(str(problem))
+    current = [record.result for record in with_superseded(found) if not record.superseded_by]
+    sweep(out)
+    write_whole(path, as_markdown([*map(_outcome, current), *(one for one in outcomes if one.finished is None)]))
+    return path, problems
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:
@@ -90,12 +110,23 @@ def as_tables(outcomes: Sequence[Outcome]) -> str:
         headers = [header for header in HEADERS[1:] + SPEED if any(row.get(header) for row in rows)]
         sides = ["---:" if header in NUMBERS else "---" for header in headers]
         lines = [headers, sides, *([_inert(row.get(header, "")) for header in headers] for row in rows)]
-        parts.append(f"### {_inert(task)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+        shown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        parts.append("\n\n".join([f"### {_inert(task)}", shown, *_legend(rows)]))
     return "\n\n".join(parts)
 
 
 def _inert(text: str) -> str:
     return re.sub(r"[\\`*<>|&]|(?<!\w)_|_(?!\w)", lambda sign: f"&#{ord(sign.group())};", plain(text))
+
+
+def _outcome(result: RunResult) -> Outcome:
+    cell = Cell(result.task, result.model, result.decoder, seed=result.signature["seed"])
+    return Outcome(cell, Finished(result, Path()))
+
+
+def _legend(rows: Sequence[dict[str, Any]]) -> list[str]:
+    marked = any(row.get(name, "").endswith(MARK) for row in rows for name in SPEED)
+    return [f"{MARK} taken while other work ran on the machine: a lower bound of its speed."] if marked else []
 
 
 def _named(cell: Any) -> dict[str, Any]:
@@ -129,11 +160,14 @@ def _speed(result: RunResult) -> dict[str, str]:
     alone = timings.get("requests_a_batch") == 1
     latency = (timings.get("latency_seconds") or {}) if alone else {}
     memory = timings.get("peak_device_bytes") or timings.get("peak_resident_bytes")
-    return {
+    mark = MARK if busy(result.environment) else ""
+    speeds = {
         "tokens/s": _short(timings.get("tokens_per_second")),
         "examples/s": _short(timings.get("examples_per_second")),
         "p50 s": _short(latency.get("p50")),
         "p99 s": _short(latency.get("p99")),
+    }
+    return {name: speed and speed + mark for name, speed in speeds.items()} | {
         "memory": f"{memory / 2**20:.0f} MiB" if memory else "",
     }
 

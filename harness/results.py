@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import codec
+from harness import codec, soundness
 from harness.api.errors import DataError
 from harness.journal import RESULT, write_text_atomically
 
@@ -156,39 +156,39 @@ def to_json(result: RunResult) -> dict[str, Any]:
 
 
 def from_json(stored: Any, origin: str = "result") -> RunResult:
-    """The inverse of `to_json`; DataError names the key that is absent or of the wrong kind."""
+    """The inverse of `to_json`.
+
+    Errors: DataError names the key that is absent or of the wrong kind, or what in the result contradicts the rest.
+    """
     if not isinstance(stored, dict):
         raise DataError(f"{origin}: expected a JSON object, found {type(stored).__name__}.")
     if stored.get("schema") != SCHEMA:
         raise DataError(f"{origin}: its schema is {stored.get('schema')!r}, this version reads {SCHEMA}; run it again.")
     signature = _need(stored, "signature", dict, origin)
-    for key in ("task", "model", "seed", "split"):
-        if key not in signature:
-            raise DataError(f"{origin}: its signature lacks {key!r}.")
+    soundness.check_signature(signature, origin)
     metrics = {
         str(name): _measurement(found, f"{origin}: metric {name!r}")
         for name, found in _need(stored, "metrics", dict, origin).items()
     }
     if not metrics:
         raise DataError(f"{origin}: it holds no metric.")
-    return RunResult(
+    found = RunResult(
         signature=signature,
         digest=_need(stored, "digest", str, origin),
         metrics=metrics,
         breakdown=tuple(_slice(part, metrics, origin) for part in _need(stored, "breakdown", list, origin)),
         examples=_need(stored, "examples", int, origin),
         failed=_need(stored, "failed", int, origin),
-        failures=tuple(
-            FailureKind(str(kind["message"]), int(kind["count"]), str(kind["example"]))
-            for kind in _need(stored, "failures", list, origin)
-        ),
-        identity=codec.unpack(_need(stored, "identity", dict, origin)),
-        ran=codec.unpack(_need(stored, "ran", dict, origin)),
+        failures=tuple(_failure(kind, origin) for kind in _need(stored, "failures", list, origin)),
+        identity=_facts(stored, "identity", origin),
+        ran=_facts(stored, "ran", origin),
         notes=tuple(str(note) for note in _need(stored, "notes", list, origin)),
         samples=_samples(stored.get("samples"), _need(stored, "examples", int, origin), origin),
-        timings=codec.unpack(_need(stored, "timings", dict, origin)),
-        environment=codec.unpack(_need(stored, "environment", dict, origin)),
+        timings=_facts(stored, "timings", origin),
+        environment=_facts(stored, "environment", origin),
     )
+    soundness.check(found, origin)
+    return found
 
 
 def save(result: RunResult, file: Path) -> None:
@@ -242,9 +242,9 @@ def pair(first: Samples, second: Samples, metric: str) -> tuple[Array, Array, li
 
 def _parse(text: str, file: Path) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as problem:
-        raise DataError(f"{file} is not JSON: {problem}.") from problem
+        return codec.parse(text)
+    except DataError as problem:
+        raise DataError(f"{file} is not a result: {problem}") from problem
 
 
 def _measurement_json(found: Measurement, brief: bool = False) -> dict[str, Any]:
@@ -271,13 +271,13 @@ def _measurement(stored: Any, origin: str) -> Measurement:
             value=_number(stored["value"]),
             low=_number(stored["low"]),
             high=_number(stored["high"]),
-            n=int(stored["n"]),
-            higher_is_better=bool(stored["higher_is_better"]),
+            n=_count(stored["n"]),
+            higher_is_better=_flag(stored["higher_is_better"]),
             unit=str(stored["unit"]),
             signature=str(stored["signature"]),
             scale=None if scale is None else (float(scale[0]), float(scale[1])),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as problem:
+    except (KeyError, TypeError, ValueError, IndexError, DataError) as problem:
         raise DataError(f"{origin} is incomplete: {type(problem).__name__} {problem}.") from problem
 
 
@@ -288,7 +288,7 @@ def _slice(stored: Any, metrics: Mapping[str, Measurement], origin: str) -> Slic
                 _number(numbers["value"]),
                 _number(numbers["low"]),
                 _number(numbers["high"]),
-                int(numbers["n"]),
+                _count(numbers["n"]),
                 metrics[name].higher_is_better,
                 metrics[name].unit,
                 metrics[name].signature,
@@ -296,9 +296,26 @@ def _slice(stored: Any, metrics: Mapping[str, Measurement], origin: str) -> Slic
             )
             for name, numbers in stored["metrics"].items()
         }
-        return Slice({str(key): str(value) for key, value in stored["tags"].items()}, int(stored["examples"]), found)
+        return Slice({str(key): str(value) for key, value in stored["tags"].items()}, _count(stored["examples"]), found)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise DataError(f"{origin}: a row of its breakdown is incomplete: {problem}.") from problem
+
+
+def _failure(stored: Any, origin: str) -> FailureKind:
+    try:
+        return FailureKind(str(stored["message"]), _count(stored["count"]), str(stored["example"]))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise DataError(f"{origin}: a kind of its failures is incomplete: {problem}.") from problem
+
+
+def _facts(stored: Mapping[str, Any], key: str, origin: str) -> Mapping[str, Any]:
+    try:
+        found = codec.unpack(_need(stored, key, dict, origin))
+    except DataError as problem:
+        raise DataError(f"{origin}: in {key!r}, {problem}") from problem
+    if not isinstance(found, dict):
+        raise DataError(f"{origin}: {key!r} should be an object of facts, found {type(found).__name__}.")
+    return found
 
 
 def _samples(stored: Any, examples: int, origin: str) -> Samples | None:
@@ -309,11 +326,11 @@ def _samples(stored: Any, examples: int, origin: str) -> Samples | None:
         found = Samples(
             ids_digest=str(stored["ids_digest"]),
             statistics=statistics,
-            clusters=tuple(int(number) for number in stored["clusters"]),
+            clusters=tuple(_count(number) for number in stored["clusters"]),
             ids=tuple(str(name) for name in stored["ids"]),
             tags={str(key): tuple(map(str, values)) for key, values in stored.get("tags", {}).items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, DataError) as problem:
         raise DataError(f"{origin}: its samples are incomplete: {problem}.") from problem
     lengths = [*map(len, statistics.values()), *map(len, found.tags.values())]
     if any(length != examples for length in [*lengths, len(found.clusters) or examples, len(found.ids) or examples]):
@@ -323,7 +340,7 @@ def _samples(stored: Any, examples: int, origin: str) -> Samples | None:
 
 def _need(stored: Mapping[str, Any], key: str, kind: type[Any], origin: str) -> Any:
     value = stored.get(key)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise DataError(f"{origin}: {key!r} should be a {kind.__name__}, found {type(value).__name__}.")
     return value
 
@@ -333,4 +350,21 @@ def _null(number: float) -> float | None:
 
 
 def _number(stored: Any) -> float:
-    return math.nan if stored is None else float(stored)
+    if stored is None:
+        return math.nan
+    if isinstance(stored, bool) or not isinstance(stored, (int, float)):
+        raise TypeError(f"{stored!r} is no number")
+    # what is not finite is written as null
+    return float(stored) if math.isfinite(stored) else math.nan
+
+
+def _count(stored: Any) -> int:
+    if isinstance(stored, bool) or not isinstance(stored, int):
+        raise TypeError(f"{stored!r} is no count")
+    return stored
+
+
+def _flag(stored: Any) -> bool:
+    if not isinstance(stored, bool):
+        raise TypeError(f"{stored!r} is neither true nor false")
+    return stored

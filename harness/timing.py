@@ -142,6 +142,22 @@ class Times:
     tally: Tally = field(default_factory=Tally)
     setup: dict[str, float] = field(default_factory=dict)  # wall, load, fit and warm-up seconds
 
+    def add(self, timings: Mapping[str, Any]) -> None:
+        """Add what the journal keeps of one example."""
+        if "latency" in timings:
+            self.latencies.append(timings["latency"])
+        if timings.get("first_token") is not None:
+            self.first_tokens.append(timings["first_token"])
+        self.tokens += int(timings.get("tokens", 0))
+        if "batch" in timings:
+            self.add_lap(timings["batch"])
+
+    def add_lap(self, lap: Mapping[str, Any]) -> None:
+        """Add what a batch, or the time since the last one, took."""
+        self.tally.add(lap)
+        for name, seconds in lap.get("setup", {}).items():
+            self.setup[name] = self.setup.get(name, 0.0) + seconds
+
 
 def report(times: Times) -> dict[str, Any]:
     """The timings of a run as JSON; rates are over the time inside door calls, loading and warm-up apart."""

@@ -54,9 +54,10 @@ def _protocol(records: Sequence[Record]) -> str:
     seeds = sorted({str(result.signature["seed"]) for result in results})
     failed = sum(result.failed for result in results)
     return (
-        f"{len(results)} runs with seqharness {', '.join(versions)} between {dates[0]} and {dates[-1]} on "
-        f"{', '.join(inert(machine) for machine in machines)}; seeds {', '.join(seeds)}. Intervals are 95% percentile "
-        "bootstrap intervals over examples (over clusters where examples are not independent; Wilson's where a "
+        f"{len(results)} runs with seqharness {', '.join(map(inert, versions))} between {inert(dates[0])} and "
+        f"{inert(dates[-1])} on {', '.join(map(inert, machines))}; seeds {', '.join(map(inert, seeds))}. "
+        "Intervals are 95% percentile bootstrap intervals over examples (over clusters where examples are not "
+        "independent; Wilson's where a "
         f"proportion is near its end). Rows of one table that share a letter are not separated at {LEVEL:.0%} by a "
         f"paired bootstrap ({DRAWS:,} resamples on the same examples, Student's law) with Holm's correction "
         f"over all pairs of the best {COMPARED}. {failed:,} of {sum(result.examples for result in results):,} examples "
@@ -113,7 +114,7 @@ def latex(text: str) -> str:
 
 def _signatures(found: Sequence[Board]) -> str:
     told = [
-        f"{row.digest}  {plain(command(record.result))}".replace("`", "'")
+        plain(f"{row.digest}  {command(record.result)}").replace("`", "'")
         for board in found
         for row, record in zip(board.rows, board.records, strict=True)
     ]

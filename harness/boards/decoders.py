@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import timing
-from harness.boards.markdown import GENERATED, inert
+from harness.boards.markdown import GENERATED, fenced, inert
 from harness.boards.records import Record
 from harness.boards.rows import GREEDY, Row, command, shown, size, three
 from harness.boards.tables import Board
-from harness.terminal import plain
 
 DRAWS = 2000
 ACCEPTED, NODES, DRAFTS, BOUND = "mean_accepted_tokens", "verified_nodes", "draft_calls", "mbsu"
@@ -29,7 +28,8 @@ LEGEND = (
     "that reading the weights alone would allow. *speed-up* is greedy decoding's time over the method's, after the "
     "prefill and, apart, with it, both in total over the same examples of runs that took turns, with a 95% bootstrap "
     "interval; below 1 the method is slower. It is left out where runs did not take turns. *prefill s* is the mean an "
-    "example. *as greedy* is how many answers equal greedy decoding's."
+    "example. † marks speeds taken while other work ran on the machine. *as greedy* is how many answers equal greedy "
+    "decoding's."
 )
 HEADERS = (
     "decoder", "quality", "tokens/call", "MBSU", "nodes/call", "drafts/call", "tokens/s", "prefill s", "speed-up",
@@ -186,7 +186,7 @@ def _command(contest: Contest) -> str:
     first = contest.entries[0][1].result
     names = ",".join(row.decoder for row, _ in contest.entries)
     told = command(replace(first, signature={**first.signature, "decoder": names}))
-    return f"```text\n{plain(told)} --interleave\n```"
+    return fenced([f"{told} --interleave"])
 
 
 def _table(lines: Sequence[Mapping[str, str]], headers: Sequence[str]) -> str:

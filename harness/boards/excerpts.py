@@ -37,6 +37,7 @@ from harness.api.types import (
     Score,
     Scored,
 )
+from harness.boards import agreement
 from harness.boards.records import Record, Sample
 from harness.journal import Entry, entries
 from harness.pairing import metrics_of
@@ -54,6 +55,7 @@ def record_of(run: Path, quote: bool = False) -> Record:
     Errors: DataError when the run is not finished or its journal is gone.
     """
     result = results.load(run)
+    agreement.check(result, str(run))
     answered = [(entry.id, entry) for _, entry in entries(run)]
     texts = {name: _digest(entry.responses) for name, entry in answered}
     outputs = tuple(texts.values()) if all(texts.values()) and len(texts) <= OUTPUTS else ()

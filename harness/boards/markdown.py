@@ -25,9 +25,10 @@ LEGEND = (
     "Rows that share a letter under *same as* cannot be told apart by a paired bootstrap on the same examples "
     "(Holm over all pairs, 5%); *rank* is one more than the number of rows that are surely better. Speeds count only "
     "beside rows of the same device; † marks those taken while other work ran on the machine, so that they are a "
-    "lower bound. *as greedy* is how many of a decoder's answers equal greedy decoding's; *beside full weights* is "
-    "what rounding a model's weights adds to the value, with its paired interval. A row of several *seeds* is their "
-    "mean (sd: their standard deviation); its interval and letters hold what seeds change. An empty cell is not known."
+    "lower bound; ‡ marks runs whose sources held changes beside their commit. *as greedy* is how many of a decoder's "
+    "answers equal greedy decoding's; *beside full weights* is what rounding a model's weights adds to the value, with "
+    "its paired interval. A row of several *seeds* is their mean (sd: their standard deviation); its interval and "
+    "letters hold what seeds change. An empty cell is not known."
 )
 TAME = re.compile(r"[\w ,.%+-]*(?<!www)")  # text in which nothing needs to be looked at twice
 GENERATED = "<!-- written by `harness publish` from leaderboards/records; a change by hand fails the tests -->"
@@ -138,11 +139,9 @@ def table(board: Board, headers: Sequence[str] = HEADERS) -> str:
     for row, record in zip(board.rows, board.records, strict=True):
         cells = {name: inert(text) for name, text in shown(row).items()}
         path = path_of(record)
-        if record.parts:
-            # the runs lie side by side; the row itself has no file
-            cells["signature"] = f"[{len(record.parts)} runs](records/{quote(path.parent.as_posix())})"
-        else:
-            cells["signature"] = f"[{cells['signature']}](records/{quote(path.as_posix())})"
+        # the runs of several seeds lie side by side; such a row itself has no file
+        name, where = (f"{len(record.parts)} runs", path.parent) if record.parts else (cells["signature"], path)
+        cells["signature"] = f"[{name}](records/{quote(where.as_posix())})" + (" ‡" if row.changed else "")
         lines.append(cells)
     return _table(lines, [header for header in headers if any(line[header] for line in lines)])
 
@@ -150,15 +149,21 @@ def table(board: Board, headers: Sequence[str] = HEADERS) -> str:
 def commands(board: Board) -> str:
     """How each row was made, folded away."""
     told = [
-        f"{row.digest}  {plain(command(record.result))}"
+        f"{row.digest}  {command(record.result)}"
         for row, record in zip(board.rows, board.records, strict=True)
         if not record.imported
     ]
     if not told:
         return ""
-    longest = max((len(run) for line in told for run in re.findall("`+", line)), default=0)
+    return "\n".join(["<details><summary>Commands</summary>", "", fenced(told), "", "</details>"])
+
+
+def fenced(lines: Sequence[str]) -> str:
+    """Lines as they stand, in a fence that nothing in them can end."""
+    safe = [plain(line) for line in lines]
+    longest = max((len(run) for line in safe for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
-    return "\n".join(["<details><summary>Commands</summary>", "", f"{fence}text", *told, fence, "", "</details>"])
+    return "\n".join([f"{fence}text", *safe, fence])
 
 
 def overview(matrix: Matrix) -> str:
@@ -203,7 +208,7 @@ def suite_table(suite: Suite) -> str:
     whole = {name: [matrix.cells[name, place] for place in range(len(matrix.boards))] for name in matrix.complete}
     short = f"none ({{}} of {len(matrix.boards)})"
     absent = {name: short.format(sum((name, at) in matrix.cells for at in range(len(matrix.boards)))) for name in names}
-    paces = {row.name: three(row.examples_per_second) for row in summary(suite).rows}
+    paces = {row.name: shown(row)["examples/s"] for row in summary(suite).rows}
     lines += [
         {suite.axis: "**mean**"} | absent | {name: f"{mean(rows):.4g}" for name, rows in whole.items()},
         {suite.axis: "**mean rank**"} | absent | {name: f"{rank:.2f}" for name, rank in matrix.mean_ranks.items()},
@@ -247,8 +252,8 @@ def _table(lines: Sequence[Mapping[str, str]], headers: Sequence[str], heads: Ma
 def _older(record: Record) -> str:
     result = record.result
     name = " + ".join(part for part in (result.model, result.decoder) if part)
-    path = quote(path_of(record).as_posix())
-    return f"- {inert(result.task)}, {inert(name)}: [{inert(result.digest)}](records/{path}) by {record.superseded_by}"
+    link = f"[{inert(result.digest)}](records/{quote(path_of(record).as_posix())})"
+    return f"- {inert(result.task)}, {inert(name)}: {link} by {inert(record.superseded_by)}"
 
 
 def _entry(row: Row | None, best: float | None) -> str:

@@ -127,7 +127,7 @@ function line(row) {
     made.append(cell);
   }
   const last = node("td", null, { "data-label": "Signature", class: "whole" });
-  last.append(node("a", digest.slice(0, 16), { href: "#run=" + digest }));
+  last.append(node("a", digest.slice(0, 16), { href: "#run=" + digest }), get(row, "changed") ? " ‡" : "");
   made.append(last);
   return made;
 }

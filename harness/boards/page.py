@@ -22,6 +22,7 @@ from harness.boards.rows import Row, command, seeds_of
 from harness.boards.tables import Board
 from harness.pairing import file_name
 from harness.results import Measurement
+from harness.terminal import plain
 
 FOLDER = Path(__file__).parent
 SCORES = 2000  # examples whose scores the page keeps, for wins and losses
@@ -29,7 +30,7 @@ SCORES = 2000  # examples whose scores the page keeps, for wins and losses
 FIELDS = (
     "board", "rank", "letters", "model", "decoder", "value", "low", "high", "n", "failed", "tokens", "examples", "p50",
     "p99", "memory", "parameters", "state", "joules", "device", "busy", "budget", "exact", "date", "digest", "origin",
-    "seeds",
+    "seeds", "changed",
 )  # fmt: skip
 
 
@@ -52,13 +53,16 @@ def index(boards: Sequence[Board], problems: Sequence[str] = ()) -> str:
     )
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
-    devices = sorted({row.device for board in boards for row in board.rows})
+    # the menus' names and what the rows say are compared by the script, so that both are made plain alike
+    devices = sorted({plain(row.device) for board in boards for row in board.rows})
     data = {
         "fields": FIELDS,
         "boards": [_board(board) for board in boards],
         "devices": devices,
         "rows": [
-            _row(place, row, devices.index(row.device)) for place, board in enumerate(boards) for row in board.rows
+            _row(place, row, devices.index(plain(row.device)))
+            for place, board in enumerate(boards)
+            for row in board.rows
         ],
     }
     return environment.get_template("page.html.j2").render(
@@ -69,10 +73,10 @@ def index(boards: Sequence[Board], problems: Sequence[str] = ()) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
         count=len(data["rows"]),
-        families=sorted({board.family for board in boards}),
-        tasks=sorted({board.task for board in boards}),
+        families=sorted({plain(board.family) for board in boards}),
+        tasks=sorted({plain(board.task) for board in boards}),
         devices=[device for device in devices if device],
-        problems=problems,
+        problems=[plain(problem) for problem in problems],
     )
 
 
@@ -110,8 +114,8 @@ def details(board: Board, row: Row, record: Record) -> str:
 def _board(board: Board) -> dict[str, Any]:
     first = board.rows[0]
     return {
-        "family": board.family,
-        "task": board.task,
+        "family": plain(board.family),
+        "task": plain(board.task),
         "caption": board.caption,
         "metric": first.metric,
         "unit": first.unit,
@@ -128,6 +132,7 @@ def _row(board: int, row: Row, device: int) -> list[Any]:
         board, row.rank, row.letters, row.model, row.decoder, _rounded(row.value), _rounded(row.low),
         _rounded(row.high), row.n, row.failed, *map(_rounded, numbers), device, int(row.busy), row.budget, row.exact,
         row.date, row.digest, "" if row.origin == "harness" else row.origin, seeds_of(row),
+        int(row.changed),
     ]  # fmt: skip
 
 

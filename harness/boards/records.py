@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Any
 
 from harness import codec, results
 from harness.api.errors import DataError
+from harness.boards import agreement
 from harness.pairing import file_name
 from harness.results import RunResult
+from harness.whole import part_beside
 
 SCHEMA = 1
 OURS = "harness"
@@ -81,14 +82,13 @@ def add(record: Record, folder: Path) -> bool:
     Errors: DataError when a record of the same signature holds another number.
     """
     target = folder / path_of(record)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+    handle, part = part_beside(target)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(to_text(record))
             stream.flush()
             os.fsync(stream.fileno())
-        Path(part).chmod(0o644)
+        part.chmod(0o644)
         try:
             # a link, unlike a rename, never replaces what is there
             os.link(part, target)
@@ -96,7 +96,7 @@ def add(record: Record, folder: Path) -> bool:
             _same_or_refuse(record, target)
             return False
     finally:
-        Path(part).unlink()
+        part.unlink()
     return True
 
 
@@ -118,12 +118,13 @@ def to_text(record: Record) -> str:
 
 
 def load(file: Path) -> Record:
-    """One record; DataError says what is missing or damaged."""
+    """One record; DataError says what is missing, damaged, or contradicts the rest of it."""
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise DataError(f"{file.name} cannot be read: {problem}.") from problem
+        stored = codec.parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, DataError) as problem:
+        raise DataError(f"{file.name} cannot be read: {problem}") from problem
     result = results.from_json(stored, file.name)
+    agreement.check(result, file.name)
     extra = stored.get("record") or {}
     if not isinstance(extra, dict) or extra.get("schema", SCHEMA) != SCHEMA:
         raise DataError(f"{file.name}: its record has the schema {_schema(extra)!r}, this version reads {SCHEMA}.")
@@ -139,7 +140,7 @@ def load(file: Path) -> Record:
             )
             for found in extra.get("samples", ())
         )
-    except (KeyError, TypeError, ValueError) as problem:
+    except (KeyError, TypeError, ValueError, DataError) as problem:
         raise DataError(f"{file.name}: a sample is incomplete: {problem}.") from problem
     return Record(result, str(extra.get("origin", OURS)), tuple(str(extra.get("outputs", "")).split()), samples)
 
@@ -165,7 +166,7 @@ def load_all(folder: Path) -> Shelf:
             problems.append(f"signature {digest} has records with different numbers, so that none counts: {names}.")
         else:
             records.append(copies[0][1])
-    return Shelf(tuple(_superseded(records)), tuple(problems))
+    return Shelf(tuple(with_superseded(records)), tuple(problems))
 
 
 def cell_of(record: Record) -> tuple[str, ...]:
@@ -191,17 +192,7 @@ def device_class(result: RunResult) -> str:
     return f"{environment['cpu']}, {used} thread{'' if str(used) == '1' else 's'}"
 
 
-def busy(result: RunResult) -> bool:
-    """Whether other work ran on the machine while this was timed, or it is not known."""
-    load, cores = result.environment.get("load"), result.environment.get("cores")
-    if not isinstance(load, (int, float)) or not isinstance(cores, (int, float)):
-        return True
-    # the run itself keeps its threads busy
-    threads = str(result.environment.get("threads") or cores)
-    return load > (float(threads) if threads.isdigit() else cores) + 0.5
-
-
-def _superseded(records: Sequence[Record]) -> list[Record]:
+def with_superseded(records: Sequence[Record]) -> list[Record]:
     """The same records; all but the newest of a cell say what superseded them."""
     newest: dict[tuple[str, ...], Record] = {}
     for record in records:

@@ -9,10 +9,11 @@ from math import isfinite
 from statistics import stdev
 from typing import Any
 
+from harness import environment
 from harness.api import registry
 from harness.api.errors import HarnessError
 from harness.boards.ranking import Standing
-from harness.boards.records import Record, busy, device_class
+from harness.boards.records import Record, device_class
 from harness.boards.seeds import values
 from harness.boards.variants import beside_full_weights
 from harness.results import RunResult
@@ -47,6 +48,7 @@ class Row:
     joules: float | None
     device: str
     busy: bool  # other work ran beside: its speeds are a lower bound
+    changed: bool  # its sources held changes beside their commit
     budget: str
     exact: str  # verdict on a decoder: its answers beside greedy's, or what it promises
     date: str
@@ -92,7 +94,8 @@ def row_of(standing: Standing, peers: Sequence[Record]) -> Row:
         state_bytes=_number(result.identity.get("state_bytes")),
         joules=_number(timings.get("energy_joules")),
         device=device_class(result),
-        busy=busy(result),
+        busy=environment.busy(result.environment),
+        changed=environment.changed(result.environment),
         budget=_budget(result.signature.get("budget")),
         exact=_verdict(record, peers),
         date=str(result.environment.get("date", ""))[:10],

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import environment
 from harness.boards.records import Record, cell_of
 from harness.results import Measurement, RunResult, Samples, Slice
 
@@ -159,9 +160,10 @@ def _timings(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _environment(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    loads = [environment.get("load") for environment in found]
+    loads = [one.get("load") for one in found]
     busiest = max(load for load in loads if isinstance(load, (int, float))) if all(map(_is_number, loads)) else None
-    return dict(found[0]) | {"load": busiest, "date": max(str(environment.get("date", "")) for environment in found)}
+    merged = dict(found[0]) | {"load": busiest, "date": max(str(one.get("date", "")) for one in found)}
+    return merged | ({"dirty": True} if any(map(environment.changed, found)) else {})
 
 
 def _told(runs: Sequence[RunResult], seeds: Sequence[str]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import multiple, paired, results
+from harness import finished, multiple, paired, results
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.pairing import metrics_of
@@ -23,7 +24,11 @@ HEADERS = ("metric", "reference", "other", "difference", "95% interval", "p", "p
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="folders of runs (or their result.json), reference first"
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders at or below which runs lie (or files of results), reference first",
     )
     parser.add_argument("--draws", type=int, default=1000, help="resamples of each test (1000)")
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -32,22 +37,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Print one row a metric and other run; p-values are adjusted over all rows."""
-    if len(options.runs) < 2:
-        raise UsageError("compare needs two or more runs.")
     if options.draws < 1:
         raise UsageError(f"--draws is {options.draws}; it must be 1 or more.")
-    reference, *others = (results.load(Path(run)) for run in options.runs)
-    rows = [row for other in others for row in _rows(reference, other, options.draws)]
+    files = list(finished.files(options.runs))
+    if len(files) < 2:
+        raise UsageError(f"compare needs two or more finished runs; {files[0]} is the only one there.")
+    groups = _groups([results.load(file) for file in files], apart=len(files) > len(options.runs))
+    pairs = [(reference, other) for reference, *others in groups for other in others]
+    if not pairs:
+        raise UsageError(f"no two of these {len(files)} runs are of one task, split and seed.")
+    rows = [row for reference, other in pairs for row in _rows(reference, other, options.draws)]
     for row, adjusted in zip(rows, multiple.holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = adjusted
     if options.json:
         print(json.dumps([{key: _finite(value) for key, value in row.items()} for row in rows], indent=1))
         return 0
-    for other in others:
+    for reference, other in pairs:
         chosen = [row for row in rows if row["other_digest"] == other.digest]
         print(f"{plain(reference.task)}\n  reference  {_title(reference)}\n  other      {_title(other)}\n")
         print(table([_shown(row) for row in chosen], HEADERS, frozenset(HEADERS[1:4]) | {"p", "p (Holm)", "n"}) + "\n")
     return 0
+
+
+def _groups(found: Sequence[RunResult], *, apart: bool) -> list[list[RunResult]]:
+    """All runs, which must be of one question; or, of a folder that holds several, those of each question together."""
+    groups: dict[str, list[RunResult]] = {}
+    for run in found:
+        question = json.dumps([run.signature.get(key) for key in SAME]) if apart else ""
+        groups.setdefault(question, []).append(run)
+    return list(groups.values())
 
 
 def _rows(reference: RunResult, other: RunResult, draws: int) -> list[dict[str, Any]]:

@@ -19,7 +19,9 @@ FORMATS = ("lm-eval", "mteb", "eval-results", "model-index", "every-eval-ever", 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, or files of records")
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="folders at or below which runs lie, or files of records"
+    )
     parser.add_argument("--format", required=True, choices=FORMATS, help="the format to write")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (standard output)")
     parser.set_defaults(execute=execute)
@@ -27,10 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Write the runs."""
-    from harness import results
+    from harness import finished, results
     from harness.cache import write_whole
 
-    found = [results.load(run) for run in options.runs]
+    found = [results.load(file) for file in finished.files(options.runs)]
     if options.format == "parquet":
         from harness.exchange import flat
 

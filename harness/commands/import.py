@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.api import registry
 from harness.api.errors import DataError, UsageError
 from harness.terminal import say
+
+if TYPE_CHECKING:
+    from harness.boards.records import Record
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,19 +32,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Add one record a task of each file."""
     from harness.boards import records
-    from harness.exchange import lm_eval
 
     names = dict(_pair(text) for text in options.names)
-    added = 0
-    for file in options.files:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DataError(f"{file} cannot be read: {problem}.") from problem
-        for record in lm_eval.read(text, names, options.model):
-            added += records.add(record, options.records)
+    # every file is read before the first record is written
+    found = [record for file in options.files for record in _read(file, names, options.model)]
+    added = sum(records.add(record, options.records) for record in found)
     say(f"{added} records added to {options.records}; `harness publish` writes the boards.")
     return 0
+
+
+def _read(file: Path, names: Mapping[str, str], model: str) -> list[Record]:
+    from harness.exchange import lm_eval
+
+    try:
+        return lm_eval.read(file.read_text(encoding="utf-8"), names, model)
+    except (OSError, UnicodeDecodeError, DataError) as problem:
+        raise DataError(f"{file} cannot be read: {problem}") from problem
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.api.errors import DataError, UsageError
-from harness.journal import RESULT
+from harness import whole
+from harness.api.errors import UsageError
 from harness.terminal import say
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--into", type=Path, metavar="FILE", help="write some tables between the markers of FILE too")
     parser.add_argument("--quote", action="store_true", help="show the texts of data sets in samples; mind the licence")
+    parser.add_argument(
+        "--allow-changed", action="store_true",
+        help="publish runs of sources that differed from their commit too; their rows say so",
+    )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="fail when a cell is missing")
     parser.set_defaults(execute=execute)
 
@@ -41,12 +45,16 @@ def execute(options: argparse.Namespace) -> int:
 
     Fails (1) when a record cannot be read, or with --strict when a model that could answer a family's task has not.
     """
+    from harness import finished
     from harness.boards import excerpts, records, site
 
     folder = options.records or options.out / site.RECORDS
-    added = 0
-    for run in _runs(options.runs):
-        added += records.add(excerpts.record_of(run, options.quote), folder)
+    found = list(finished.folders(options.runs))
+    if not options.allow_changed:
+        _unchanged(found)
+    for place in (folder, options.out):
+        whole.sweep(place, deep=True)
+    added = sum(records.add(excerpts.record_of(run, options.quote), folder) for run in found)
     if not folder.is_dir():
         raise UsageError(f"no records at {folder}; name the runs to publish, or give --records.")
     shelf = records.load_all(folder)
@@ -85,18 +93,20 @@ def between(page: str, tables: Callable[[Sequence[str]], str]) -> str:
     return f"{page[: begins[0].end()]}\n\n{text}\n\n{page[page.index(END) :]}"
 
 
+def _unchanged(found: Sequence[Path]) -> None:
+    """UsageError when sources that no commit holds made some of the runs: nobody could make their numbers again."""
+    from harness import environment, results
+
+    changed = [run for run in found if environment.changed(results.load(run).environment)]
+    if changed:
+        raise UsageError(
+            f"{len(changed)} of {len(found)} runs come from sources that differed from their commit, the first is "
+            f"{changed[0]}; commit the changes and run again, or publish them marked with --allow-changed."
+        )
+
+
 def _missing(shelf: Shelf) -> list[str]:
     from harness.boards.tables import boards, families, matrix
 
     groups = families(boards(shelf.current)).values()
     return [f"{name} on {task}" for group in groups for name, task in matrix(group).missing]
-
-
-def _runs(folders: Sequence[Path]) -> Iterator[Path]:
-    for folder in folders:
-        if not folder.exists():
-            raise UsageError(f"{folder} does not exist.")
-        found = sorted(file.parent for file in folder.rglob(RESULT))
-        if not found:
-            raise DataError(f"no finished run lies at or below {folder}.")
-        yield from found

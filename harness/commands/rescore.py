@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness import outcomes, rescoring, sources
+from harness import finished, outcomes, rescoring, sources
 from harness.commands.fetch import own_folders
 from harness.planning import Cell
 from harness.runner import Finished, Outcome
@@ -15,7 +15,7 @@ from harness.terminal import say
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders at or below which finished runs lie")
     parser.add_argument("--own", action="append", default=[], metavar="DATASET=FOLDER", help="use your own files")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(execute=execute)
@@ -25,7 +25,7 @@ def execute(options: argparse.Namespace) -> int:
     """Print the results under the task's present metrics; a run whose metrics changed gets a folder beside its own."""
     places = sources.from_environment(say, own=own_folders(options.own))
     done = []
-    for run in options.runs:
+    for run in list(finished.folders(options.runs)):
         result, folder = rescoring.rescore(run, places, say)
         cell = Cell(result.task, result.model, result.decoder, seed=result.signature["seed"])
         done.append(Outcome(cell, Finished(result, folder)))

@@ -166,7 +166,10 @@ def _report(plan: Plan, outcomes: Sequence[Outcome], options: argparse.Namespace
     else:
         print(shown.as_table(outcomes, plan.refusals), flush=True)
     if any(outcome.finished for outcome in outcomes):
-        say(f"leaderboard: {shown.write_board(outcomes, options.out)}")
+        board, problems = shown.write_board(outcomes, options.out)
+        for problem in problems:
+            say(f"left out: {problem}")
+        say(f"leaderboard: {board}")
     for outcome in outcomes:
         if outcome.error is not None:
             say(f"failed: {outcome.cell.title}: {outcome.error}")

@@ -59,14 +59,14 @@ def _result(result: RunResult, name: str, metric: Measurement, date: str) -> dic
         "metric_id": name,
         "metric_name": name,
         "lower_is_better": not metric.higher_is_better,
-        "score_type": "continuous",
         "additional_details": {"signature": metric.signature},
     }
     if metric.unit:
         config["metric_unit"] = metric.unit
-    scale = metric.scale if metric.scale is not None and all(map(isfinite, metric.scale)) else None
-    # a continuous score must name its ends, with null for one that is not known
-    config |= {"min_score": min(scale) if scale else None, "max_score": max(scale) if scale else None}
+    if metric.scale is not None:
+        # a continuous score must name both of its ends; one whose ends are not known is of no stated type
+        ends = {"min_score": _end(min(metric.scale)), "max_score": _end(max(metric.scale))}
+        config |= {"score_type": "continuous", **ends}
     score: dict[str, Any] = {"score": metric.value}
     if isfinite(metric.low) and isfinite(metric.high):
         interval = {"lower": metric.low, "upper": metric.high, "confidence_level": 0.95, "method": "bootstrap"}
@@ -87,3 +87,8 @@ def _result(result: RunResult, name: str, metric: Measurement, date: str) -> dic
             "additional_details": {"decoder": result.decoder or "none", "signature": result.digest},
         },
     }
+
+
+def _end(value: float) -> float | str:
+    """An end of a scale; JSON has no infinity, and the schema spells it so."""
+    return value if isfinite(value) else "Infinity" if value > 0 else "-Infinity"

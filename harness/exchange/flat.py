@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.results import RunResult
+from harness.terminal import plain
 
 TIMINGS = ("tokens_per_second", "examples_per_second", "peak_resident_bytes", "peak_device_bytes", "energy_joules")
 HEADERS = (
@@ -17,6 +18,8 @@ HEADERS = (
     "n", "unit", "higher_is_better", "examples", "failed", "parameters", *TIMINGS, "p50_seconds", "p99_seconds",
     "cpu", "accelerator", "date", "digest",
 )  # fmt: skip
+
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of one
 
 
 def lines(results: Sequence[RunResult]) -> list[dict[str, Any]]:
@@ -58,11 +61,15 @@ def lines(results: Sequence[RunResult]) -> list[dict[str, Any]]:
 
 
 def as_csv(results: Sequence[RunResult]) -> str:
-    """CSV (RFC 4180 quoting); an unknown number is an empty field."""
+    """CSV (RFC 4180 quoting); an unknown number is an empty field.
+
+    A text that a spreadsheet would compute (it begins with =, +, - or @) gets an apostrophe before it, and what could
+    steer a terminal is written as its escape.
+    """
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, HEADERS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines(results))
+    writer.writerows({header: _inert(value) for header, value in line.items()} for line in lines(results))
     return stream.getvalue()
 
 
@@ -80,6 +87,13 @@ def write_parquet(results: Sequence[RunResult], file: Path) -> None:
         kind = pa.bool_() if header in ("headline", "higher_is_better") else kind
         columns[header] = pa.array([line[header] for line in found], type=kind)
     parquet.write_table(pa.table(columns), file)
+
+
+def _inert(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _finite(number: float) -> float | None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from math import isfinite, nan
 from typing import Any
 
+from harness import codec, soundness
 from harness import signature as signatures
 from harness.api import registry
 from harness.api.errors import DataError, HarnessError
@@ -103,10 +104,12 @@ def read(text: str, names: Mapping[str, str], model: str = "") -> list[Record]:
     Errors: DataError when the text is not such a file.
     """
     try:
-        stored = json.loads(text)
-        tasks = dict(stored["results"])
-    except (ValueError, KeyError, TypeError) as problem:
-        raise DataError(f"this is no lm-eval results file: {type(problem).__name__} {problem}.") from problem
+        stored = codec.parse(text)
+    except DataError as problem:
+        raise DataError(f"this is no lm-eval results file: {problem}") from problem
+    tasks = stored.get("results") if isinstance(stored, dict) else None
+    if not isinstance(tasks, dict):
+        raise DataError('this is no lm-eval results file: it holds no object "results".')
     ours = {theirs: spec for spec, theirs in names.items()}
     absent = sorted(set(ours) - set(tasks))
     if absent:
@@ -126,8 +129,9 @@ def _task(result: RunResult) -> dict[str, Any]:
 
 def _record(stored: Mapping[str, Any], name: str, task: str, model: str) -> Record | None:
     config, values = _mapping(stored, "config"), _mapping(_mapping(stored, "results"), name)
-    count = _mapping(_mapping(stored, "n-samples"), name).get("effective") or values.get("sample_len") or 0
-    metrics = _metrics(values, _mapping(_mapping(stored, "higher_is_better"), name), int(count))
+    told = _mapping(_mapping(stored, "n-samples"), name).get("effective") or values.get("sample_len")
+    count = _whole(told, f"{name}: the number of examples")
+    metrics = _metrics(values, _mapping(_mapping(stored, "higher_is_better"), name), count, name)
     if not metrics:
         return None
     chosen = _headline(task)
@@ -137,32 +141,34 @@ def _record(stored: Mapping[str, Any], name: str, task: str, model: str) -> Reco
         "schema": 1,
         "harness": f"lm-eval {stored.get('lm_eval_version', '')}".strip(),
         "task": task,
-        "task_version": _mapping(stored, "versions").get(name),
-        "data": _mapping(stored, "task_hashes").get(name, "unknown"),
+        "task_version": _plain(_mapping(stored, "versions").get(name)),
+        "data": _plain(_mapping(stored, "task_hashes").get(name, "unknown")),
         "split": "test",
-        "limit": config.get("limit"),
-        "seed": int(config.get("random_seed") or 0),
+        "limit": _plain(config.get("limit")),
+        "seed": _whole(config.get("random_seed"), "the random seed"),
         "metrics": {metric: found.signature for metric, found in metrics.items()},
         "model": model or str(stored.get("model_name") or config.get("model") or "unknown"),
-        "weights": {"sha": config.get("model_sha") or "unknown"},
+        "weights": {"sha": str(config.get("model_sha") or "unknown")},
         "decoder": None,
         "dtype": str(config.get("model_dtype") or "auto"),
         "budget": None,
-        "shots": _mapping(stored, "n-shot").get(name),
+        "shots": _plain(_mapping(stored, "n-shot").get(name)),
         "lm_eval_task": name,
         # two evaluations by another program are told apart by when they ran
-        "date": stored.get("date"),
+        "date": _plain(stored.get("date")),
     }
-    environment = {"date": _iso(stored.get("date")), "commit": stored.get("git_hash") or ""}
+    soundness.check_signature(signature, name)
+    environment = {"date": _iso(stored.get("date")), "commit": str(stored.get("git_hash") or "")}
+    parameters = config.get("model_num_parameters")
     result = RunResult(
         signature=signature,
         digest=signatures.digest(signature),
         metrics=metrics,
         breakdown=(),
-        examples=int(count),
+        examples=count,
         failed=0,
         failures=(),
-        identity={"parameters": config["model_num_parameters"]} if config.get("model_num_parameters") else {},
+        identity={"parameters": parameters} if _is_number(parameters) and parameters > 0 else {},
         ran={},
         notes=(f"imported from {ORIGIN}: its prompts, metrics and intervals (1.96 standard errors), not ours",),
         environment=environment,
@@ -170,7 +176,7 @@ def _record(stored: Mapping[str, Any], name: str, task: str, model: str) -> Reco
     return Record(result, origin=ORIGIN)
 
 
-def _metrics(values: Mapping[str, Any], better: Mapping[str, Any], count: int) -> dict[str, Measurement]:
+def _metrics(values: Mapping[str, Any], better: Mapping[str, Any], count: int, task: str) -> dict[str, Measurement]:
     found = {}
     for key, value in values.items():
         name, _, chosen = key.partition(",")
@@ -178,6 +184,8 @@ def _metrics(values: Mapping[str, Any], better: Mapping[str, Any], count: int) -
             continue
         error = values.get(f"{name}_stderr,{chosen}")
         half = Z95 * float(error) if error is not None and _is_number(error) else nan
+        if half < 0:
+            raise DataError(f"{task}: the standard error of {name} is {error}; it cannot be less than 0.")
         # lm-eval's other filters are other metrics
         full = name if chosen == "none" else f"{name}.{chosen}"
         found[full] = Measurement(
@@ -205,6 +213,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
 
 
+def _whole(told: Any, what: str) -> int:
+    """A count or seed, 0 where the file has none (lm-eval writes that as "N/A" too)."""
+    if told is None or told == UNKNOWN:
+        return 0
+    if not _is_number(told) or told != int(told) or told < 0:
+        raise DataError(f"{what} is {str(told)[:60]!r}; it should be a whole number of 0 or more.")
+    return int(told)
+
+
+def _plain(value: Any) -> Any:
+    """A value of the file as a signature keeps it: a number, a truth value, or its text."""
+    return value if value is None or isinstance(value, (bool, int)) or _is_number(value) else str(value)
+
+
 def _digest(weights: Any) -> str:
     return hashlib.sha256(json.dumps(weights, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -212,10 +234,14 @@ def _digest(weights: Any) -> str:
 def _timestamp(date: Any) -> float:
     try:
         return datetime.fromisoformat(str(date)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         # an old record without a date
         return 0.0
 
 
 def _iso(seconds: Any) -> str:
-    return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds") if _is_number(seconds) else ""
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="seconds") if _is_number(seconds) else ""
+    except (OverflowError, OSError, ValueError):
+        # a moment that no calendar holds
+        return ""

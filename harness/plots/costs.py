@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.boards.tables import Board
 from harness.plots.axes import spanning
-from harness.plots.drawing import Dots, Key, Panel, Shape, Stroke, kind, label, mark, to_svg
+from harness.plots.drawing import BUSY, BUSY_TOLD, Dots, Key, Panel, Shape, Stroke, kind, label, mark, to_svg
 
 PANELS = 6
 AXES = ("T", "length")  # tags that name a length
@@ -30,10 +30,17 @@ def _panel(name: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Pan
     keys = []
     for place, (contestant, points) in enumerate(sorted(lines.items())):
         shapes += [Stroke(points, kind(place)), Dots(points, kind(place), mark(place))]
-        keys.append(Key(f"{label(contestant, 44)}: exponent {exponent(points):.2f}", kind(place), mark(place)))
+        busy = BUSY if contestant.endswith(BUSY) else ""
+        keys.append(
+            Key(
+                f"{label(contestant.removesuffix(BUSY), 44)}{busy}: exponent {exponent(points):.2f}",
+                kind(place),
+                mark(place),
+            )
+        )
     everything = [point for points in lines.values() for point in points]
     return Panel(
-        title=[label(name, 52)],
+        title=[label(name, 52), *([BUSY_TOLD] if any(line.endswith(BUSY) for line in lines) else [])],
         x=spanning("length", [length for length, _ in everything], base=2),
         y=spanning("seconds", [seconds for _, seconds in everything], base=10),
         shapes=shapes,
@@ -52,8 +59,9 @@ def costs(boards: Sequence[Board]) -> dict[str, dict[str, list[tuple[float, floa
             for part in record.result.breakdown:
                 length = next((part.tags[axis] for axis in AXES if axis in part.tags), "")
                 seconds = part.metrics[record.result.headline].value
-                if len(part.tags) == 1 and length.isdigit() and seconds > 0:
+                if len(part.tags) == 1 and length.isdecimal() and seconds > 0:
                     key = f"{row.name} ({row.device})" if several else row.name
+                    key += BUSY if row.busy else ""
                     lines = found.setdefault(board.task.partition(":")[0], {})
                     lines.setdefault(key, {})[float(length)] = seconds
     return {

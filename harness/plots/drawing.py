@@ -27,6 +27,8 @@ MARKS = ("disc", "square", "up", "diamond", "down", "plus", "cross", "star")
 WIDTH, HEIGHT = 400, 210  # pixels: of a panel with its margins, of the area between its axes
 LINE = 15  # pixels from one line of text to the next
 GAP = 16  # between panels
+BUSY = " †"  # behind a name: its time was taken while other work ran on the machine
+BUSY_TOLD = "† other work ran on the machine: it may be faster than shown"
 # widths of letters as shares of the font's size, on the wide side
 NARROW, WIDE = frozenset("iljtfrI.,:;|'!()[] /"), frozenset("mwMW@%—")
 
@@ -320,7 +322,15 @@ def _trace(points: Sequence[tuple[float, float]]) -> str:
 def _text(
     x: float, y: float, text: str, anchor: str = "start", names: str = "", turned: bool = False
 ) -> dict[str, Any]:
-    return {"kind": "text", "x": _n(x), "y": _n(y), "text": text, "anchor": anchor, "names": names, "turned": turned}
+    return {
+        "kind": "text",
+        "x": _n(x),
+        "y": _n(y),
+        "text": plain(text),
+        "anchor": anchor,
+        "names": names,
+        "turned": turned,
+    }
 
 
 def _box(x: float, y: float, width: float, height: float, names: str = "", fill: str = "") -> dict[str, Any]:

@@ -13,6 +13,8 @@ from harness.boards.rows import Row, size
 from harness.boards.tables import Board
 from harness.plots.axes import Axis, spanning
 from harness.plots.drawing import (
+    BUSY,
+    BUSY_TOLD,
     HEIGHT,
     WIDTH,
     Dots,
@@ -96,7 +98,7 @@ def _panel(board: Board) -> Panel:
         Key(label(device or "unknown machine", 44), kind(place), mark(place)) for place, device in enumerate(devices)
     ]
     return Panel(
-        title=[label(board.task, 110 if crowded else 52), *_sizes(found, grown)],
+        title=[label(board.task, 110 if crowded else 52), *_sizes(found, grown), *_busy(found)],
         x=x,
         y=y,
         shapes=[*shapes, *_names(found if crowded else found[:LABELLED], found, grown, _Room(x, y, width, height))],
@@ -113,6 +115,15 @@ def _sizes(found: Sequence[tuple[Row, float]], grown: Mapping[str, float]) -> li
         return []
     rest = ", cross: none that can be carried" if len(states) < len(found) else ""
     return [f"size of a point: bytes of its state, {size(min(states))} to {size(max(states))}{rest}"]
+
+
+def _busy(found: Sequence[tuple[Row, float]]) -> list[str]:
+    """What the mark behind some names says; where all are alike, the axis says it."""
+    return [BUSY_TOLD] if _mixed(found) else []
+
+
+def _mixed(found: Sequence[tuple[Row, float]]) -> bool:
+    return len({row.busy for row, _ in found}) > 1
 
 
 def _axes(found: Sequence[tuple[Row, float]], devices: Sequence[str]) -> tuple[Axis, Axis]:
@@ -192,7 +203,7 @@ def _names(
     ]
     shapes: list[Shape] = []
     for row, speed in named:
-        text = _short(row)
+        text = _short(row) + (BUSY if row.busy and _mixed(found) else "")
         long = text_width(text, 10)
         left, top = spots[row.digest]
         more = wide[row.digest] - 4

@@ -183,7 +183,8 @@ def test_a_cell_without_one_answer_has_failed(capsys: pytest.CaptureFixture[str]
 def test_hostile_output_breaks_neither_table_nor_board(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--task", "echo", "--model", "parrot:say=hostile_text") == 0
     captured = capsys.readouterr()
-    assert len(captured.out.strip().splitlines()) == 3
+    # a busy machine adds a line that says so
+    assert len([line for line in captured.out.strip().splitlines() if not line.startswith("†")]) == 3
     board = Path("runs/leaderboard.md").read_text(encoding="utf-8")
     assert "<script>" not in board
     assert "\x1b" not in board

@@ -18,12 +18,13 @@ from harness.api.errors import DataError
 from harness.boards import records
 
 sys.path.append(str(Path(__file__).parent))
-from shelves import answers, flipped, odd_record, record
+from shelves import answers, flipped, odd_record, record, sealed
 
 
 def stored(folder: Path, made: records.Record) -> Path:
-    assert records.add(made, folder)
-    return folder / records.path_of(made)
+    whole = sealed(made)
+    assert records.add(whole, folder)
+    return folder / records.path_of(whole)
 
 
 def edited(file: Path, **changes) -> None:
@@ -38,25 +39,25 @@ def test_an_absent_folder_holds_no_record(tmp_path):
 @pytest.mark.parametrize("made", [record(answers(7, 3)), odd_record()], ids=["plain", "odd"])
 def test_a_record_comes_back_as_it_was(tmp_path, made):
     file = stored(tmp_path, made)
-    assert json.loads(records.to_text(records.load(file))) == json.loads(records.to_text(made))
+    assert json.loads(records.to_text(records.load(file))) == json.loads(records.to_text(sealed(made)))
 
 
 def test_a_record_lies_at_task_and_model(tmp_path):
     file = stored(tmp_path, record(answers(7, 3), "a" * 16))
-    assert file == tmp_path / "long_context-passkey" / f"lms-ngram.{'a' * 16}.json"
+    assert file == tmp_path / "long_context-passkey" / "lms-ngram.892ccbd765a1077d.json"
 
 
 def test_publishing_again_changes_nothing(tmp_path):
     file = stored(tmp_path, record(answers(7, 3), "a" * 16))
     before = file.stat().st_mtime_ns
-    assert not records.add(record(answers(7, 3), "a" * 16), tmp_path)
+    assert not records.add(sealed(record(answers(7, 3), "a" * 16)), tmp_path)
     assert file.stat().st_mtime_ns == before
 
 
 def test_a_signature_with_another_number_is_refused(tmp_path):
     stored(tmp_path, record(answers(7, 3), "a" * 16))
     with pytest.raises(DataError, match="never edited"):
-        records.add(record(answers(8, 2), "a" * 16), tmp_path)
+        records.add(sealed(record(answers(8, 2), "a" * 16)), tmp_path)
 
 
 def test_two_files_of_one_signature_with_different_numbers_count_for_nothing(tmp_path):
@@ -95,8 +96,9 @@ def test_the_newest_record_of_a_cell_counts_and_the_older_says_so(tmp_path):
     stored(tmp_path, replace(new, result=replace(new.result, environment=later)))
     stored(tmp_path, old)
     shelf = records.load_all(tmp_path)
-    assert [found.result.digest for found in shelf.current] == ["b" * 16]
-    assert {found.superseded_by for found in shelf.records} == {"", "b" * 16}
+    newest = sealed(new).result.digest
+    assert [found.result.digest for found in shelf.current] == [newest]
+    assert {found.superseded_by for found in shelf.records} == {"", newest}
 
 
 def test_machines_of_different_kinds_do_not_supersede_each_other(tmp_path):
@@ -109,7 +111,7 @@ def test_machines_of_different_kinds_do_not_supersede_each_other(tmp_path):
 
 def publish_many(folder: Path, first: int) -> None:
     for place in range(first, first + 60):
-        records.add(record(answers(1 + place, 99), f"{place:016x}"), folder)
+        records.add(sealed(record(answers(1 + place, 99), f"{place:016x}")), folder)
 
 
 def test_two_processes_at_once_lose_and_tear_nothing(tmp_path):
@@ -132,9 +134,9 @@ def test_a_killed_writer_leaves_whole_records_only(tmp_path):
         sys.path.append({str(Path(__file__).parent)!r})
         from pathlib import Path
         from harness.boards import records
-        from shelves import answers, record
+        from shelves import answers, record, sealed
         for place in range(100_000):
-            records.add(record(answers(1 + place % 90, 99), f"{{place:016x}}"), Path({str(tmp_path)!r}))
+            records.add(sealed(record(answers(1 + place % 90, 99), f"{{place:016x}}")), Path({str(tmp_path)!r}))
             print(place, flush=True)
     """)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

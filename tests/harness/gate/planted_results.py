@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.results import Measurement, RunResult, Samples
+from harness.signature import digest
 
 TASK = "long_context/passkey"
 
@@ -29,7 +30,7 @@ def result(statistics: np.ndarray, **changes) -> RunResult:
     value = float(statistics.mean())
     return RunResult(
         signature=signature,
-        digest="0" * 16,
+        digest=digest(signature),
         metrics={"key_found": Measurement(value, value, value, len(statistics), True, "", "key_found|v1", (0, 1))},
         breakdown=(),
         examples=len(statistics),
