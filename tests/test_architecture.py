@@ -242,9 +242,9 @@ def lacking(kind: registry.Kind, name: str) -> Iterator[str]:
         return
     # weights have a licence; a learner's are made here
     licence = {"licence"} if kind == "model" and not card.facts.get("learns") else set()
-    # what differs from the paper may stand in the docstring instead
-    told = {"differs"} if "Differs from the paper" in card.docstring else set()
-    yield from sorted((REQUIRED_FACTS[kind] | licence) - set(card.facts) - told)
+    yield from sorted((REQUIRED_FACTS[kind] | licence) - set(card.facts))
+    if not str(card.facts.get("differs", "none")).strip():
+        yield "a word on where it differs from its paper, or `none`"
     if not card.summary:
         yield "a docstring"
     if "doors" in card.facts and not (

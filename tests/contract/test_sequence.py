@@ -10,6 +10,7 @@ import torch
 
 from harness.api import registry
 from harness.models.sequence._backbone import Backbone, Shape
+from harness.models.sequence._learner import Facts
 from harness.models.sequence._mixer import Mixer, Site
 
 NAMES = [name for name in registry.names("model") if name.startswith("sequence/")]
@@ -23,6 +24,13 @@ NOT_CAUSAL: dict[str, str] = {
     "sequence/reformer": "sorting by hash places a token by the hashes of later ones",
 }
 WIDTH, LENGTH, BATCH = 16, 37, 2
+# every registered default, and the other direction of what can be an encoder or a decoder
+ORDERED = [f"{name}:width={WIDTH}" for name in NAMES] + [
+    f"{name}:width={WIDTH},causal={item.default != 'True'}"
+    for name in NAMES
+    for item in registry.card("model", name).parameters
+    if item.name == "causal"
+]
 
 
 def mixer(name: str, dtype: torch.dtype = torch.float64, length: int = LENGTH) -> Mixer:
@@ -131,6 +139,22 @@ def test_a_token_is_heard_later(name: str) -> None:
     changed = x.clone()
     changed[:, LENGTH // 2] += 1.0
     assert distance(made(changed)[0][:, LENGTH // 2 :], made(x)[0][:, LENGTH // 2 :]) > 1e-8
+
+
+@pytest.mark.parametrize("grid", [(), (6, 6)])
+@pytest.mark.parametrize("spec", ORDERED)
+def test_a_shuffle_of_the_inputs_changes_the_logits(spec: str, grid: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    facts = Facts("label", outputs=5, channels=1, longest=36, grid=grid)
+    network = registry.create("model", spec).network(facts).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            # positions that start at 0.02, or gates that start almost shut, would hardly be seen
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
+        x, order = torch.randn(2, 36, 1, dtype=torch.float64), torch.randperm(36)
+        plain, shuffled = (network(inputs, grid=grid)[0] for inputs in (x, x[:, order]))
+    # a bag of inputs moves the logits of a pooled head by rounding alone, 1e-16
+    assert distance(shuffled, plain) > 1e-3
 
 
 def test_rows_of_a_batch_do_not_talk(name: str) -> None:
