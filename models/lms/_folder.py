@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from harness.api.errors import DataError
 from harness.models.lms._json_file import read_object
+
+EMBEDDING = "embed_tokens.weight"
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
@@ -24,34 +26,74 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def tensor_reader(folder: Path, dtype: torch.dtype, device: str) -> Callable[[str], Tensor]:
-    """A function from a tensor's name to its values; files are mapped, so that only what is asked for is read.
+@final
+class Tensors:
+    """The tensors of a folder by the names of a plain language model (`model.layers.0....`, `lm_head.weight`).
 
-    Errors: DataError when no weights are there, a file is cut short, or a name is missing.
+    Files are mapped, so that only what is asked for is read. Some exports drop the prefix `model.`, some
+    (vision-language) put another before it; what lies outside the language model is not listed.
+
+    Errors: DataError when no weights are there, a file is cut short, or a tensor lies in two files.
     """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise DataError(f"{folder} holds no .safetensors weights; save the model with safe_serialization, or fetch it.")
-    opened, owner = [], {}
-    for file in files:
-        try:
-            opened.append(safe_open(file, framework="pt"))
-        except (SafetensorError, OSError) as problem:
-            raise DataError(f"{file} is damaged or cut short ({problem}); fetch it again.") from problem
-        owner.update(dict.fromkeys(opened[-1].keys(), opened[-1]))
 
-    def tensor(name: str) -> Tensor:
-        source = owner.get(name)
-        if source is None and name.startswith("model."):
-            # some exports drop the prefix, some (vision-language) put another before it
-            shorter = name.removeprefix("model.")
-            match = next((key for key in owner if key == shorter or key.endswith("language_model." + name)), None)
-            source, name = (owner.get(match), match) if match else (None, name)
-        if source is None:
-            raise DataError(f"{folder} has no tensor {name!r}; its weights do not belong to its config.")
-        return source.get_tensor(name).to(device=device, dtype=dtype)  # type: ignore[no-any-return]
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise DataError(
+                f"{folder} holds no .safetensors weights; save the model with safe_serialization, or fetch it."
+            )
+        self._owner: dict[str, tuple[Any, str]] = {}
+        held: dict[str, tuple[Any, str]] = {}
+        for file in files:
+            try:
+                opened = safe_open(file, framework="pt")
+                names = list(opened.keys())
+            except (SafetensorError, OSError) as problem:
+                raise DataError(f"{file} is damaged or cut short ({problem}); fetch it again.") from problem
+            for name in names:
+                if name in held:
+                    raise DataError(f"{name} lies both in {held[name][1]} and in {file.name}; keep one of them.")
+                held[name] = (opened, file.name)
+        prefix = _prefix(folder, held)
+        for name, (opened, _) in held.items():
+            if name.startswith(prefix) and not name.endswith("lm_head.weight"):
+                self._owner["model." + name.removeprefix(prefix)] = (opened, name)
+            elif name.endswith("lm_head.weight"):
+                self._owner["lm_head.weight"] = (opened, name)
 
-    return tensor
+    @property
+    def names(self) -> Sequence[str]:
+        """What the language model holds."""
+        return list(self._owner)
+
+    def form(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Sizes and number type (`F32`, `BF16`, ...) of a tensor, without reading it."""
+        opened, own = self._found(name)
+        part = opened.get_slice(own)
+        return tuple(part.get_shape()), str(part.get_dtype())
+
+    def read(self, name: str, dtype: torch.dtype, device: str) -> Tensor:
+        """The values; DataError when there is no such tensor."""
+        opened, own = self._found(name)
+        return opened.get_tensor(own).to(device=device, dtype=dtype)
+
+    def _found(self, name: str) -> tuple[Any, str]:
+        if name not in self._owner:
+            raise DataError(f"{self._folder} has no tensor {name!r}; its weights do not belong to its config.")
+        return self._owner[name]
+
+
+def _prefix(folder: Path, names: Collection[str]) -> str:
+    """What stands before `embed_tokens.weight` of the language model."""
+    found = [name.removesuffix(EMBEDDING) for name in names if name.endswith(EMBEDDING)]
+    plain = [prefix for prefix in found if prefix in ("model.", "") or "language_model" in prefix]
+    if len(plain) != 1:
+        raise DataError(
+            f"{folder} holds {len(plain)} tensors that could be the embedding of a language model "
+            f"({', '.join(found)[:200] or 'none is named ' + EMBEDDING}); one was expected."
+        )
+    return plain[0]
 
 
 def digest(*files: Path) -> str:

@@ -10,7 +10,8 @@ import torch
 
 from harness.api.errors import DataError, UsageError
 from harness.api.protocols import Setting
-from harness.models.lms._folder import read_config, tensor_reader
+from harness.models.lms._agreement import count, refuse_disagreement
+from harness.models.lms._folder import Tensors, read_config
 from harness.models.lms._gguf import folder_of
 from harness.models.lms._linear import Weights
 from harness.models.lms._llama import Network, NonFiniteError
@@ -30,11 +31,13 @@ def put_up(
     """The model of a folder or GGUF file; DataError when it is missing, damaged or of another family."""
     folder = model_folder(path)
     shape = read_shape(read_config(folder))
+    tensors = Tensors(folder)
+    refuse_disagreement(folder, shape, tensors)
     dtype = resolve_dtype(setting, weights)
     tokenizer = FolderTokenizer(folder)
     # int8 is rounded from float32, never from weights that were rounded before
     stored = dtype if weights == "full" else torch.float32
-    network = Network(shape, tensor_reader(folder, stored, setting.device), weights, dtype)
+    network = Network(shape, lambda name: tensors.read(name, stored, setting.device), weights, dtype)
     eos = set(shape.eos) | ({tokenizer.eos} if tokenizer.eos is not None else set())
     if context_length > shape.context_length or context_length < 0:
         raise UsageError(f"context_length={context_length} is not within the model's own {shape.context_length}.")
@@ -42,7 +45,7 @@ def put_up(
     return TextModel(
         lm=lm,
         tokenizer=tokenizer,
-        facts=_facts(shape, network, weights),
+        facts=_facts(shape, network, weights, count(shape, tensors)),
         scorer=ForestScorer(network),
         template=template,
         debug=_debug(network),
@@ -66,20 +69,14 @@ def resolve_dtype(setting: Setting, weights: Weights) -> torch.dtype:
     return torch.bfloat16 if setting.device != "cpu" or weights == "int8-rows" else torch.float32
 
 
-def _facts(shape: Shape, network: Network, weights: Weights) -> dict[str, Any]:
+def _facts(shape: Shape, network: Network, weights: Weights, parameters: int) -> dict[str, Any]:
     return {
         "family": shape.family,
-        "parameters": _parameters(shape),
+        "parameters": parameters,
         "dtype": str(network.dtype).removeprefix("torch."),
         "weights": weights,
         "backend": f"seqharness ({network.head.layout} layout, torch {torch.__version__})",
     }
-
-
-def _parameters(shape: Shape) -> int:
-    attention = shape.width * shape.head_width * 2 * (shape.heads + shape.kv_heads)
-    embeddings = shape.vocabulary * shape.width * (1 if shape.tied else 2)
-    return embeddings + shape.layers * (attention + 3 * shape.width * shape.hidden + 2 * shape.width) + shape.width
 
 
 def _debug(network: Network) -> Callable[[Sequence[int]], str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,41 @@ import torch
 from torch import Tensor
 
 from harness.api.errors import DataError
-
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
+from harness.models.lms._rotary import Rotary, read_rotary
+from harness.models.lms._settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Rotary:
-    """Angles of one rotary embedding: inverse frequencies [head_width / 2], and a factor on cos and sin."""
+class Family:
+    """What transformers 5.24 takes where a `config.json` of the family is silent (its `configuration_*.py`)."""
 
-    frequencies: tuple[float, ...]
-    factor: float = 1.0  # YaRN's attention factor
+    kv_heads: int  # 0: as many as heads
+    head_width: int  # 0: the width over the heads
+    window: int  # 0: none
+    context_length: int  # tokens
+    eos: int | None
+
+
+FAMILIES = {
+    "llama": Family(kv_heads=0, head_width=0, window=0, context_length=2048, eos=2),
+    "mistral": Family(kv_heads=8, head_width=0, window=4096, context_length=131_072, eos=2),
+    "qwen2": Family(kv_heads=32, head_width=0, window=4096, context_length=32_768, eos=None),
+    "qwen3": Family(kv_heads=32, head_width=128, window=4096, context_length=32_768, eos=None),
+    "gemma3_text": Family(kv_heads=4, head_width=256, window=4096, context_length=131_072, eos=1),
+}
+KINDS = ("full_attention", "sliding_attention")
+# beyond any network; without a bound, a damaged file would ask for all memory before a tensor is looked at
+MOST_LAYERS = 10_000
+WIDEST_HEAD = 1 << 16
+
+# key -> the values that change nothing here
+PLAIN: dict[str, tuple[object, ...]] = {
+    "partial_rotary_factor": (None, 1.0),
+    "attn_logit_softcapping": (None,),
+    "final_logit_softcapping": (None,),
+    # weights in 4 or 8 bits carry scales of their own, without which they are other numbers
+    "quantization_config": (None,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,55 +75,56 @@ class Shape:
 
 
 def read_shape(config: Mapping[str, Any]) -> Shape:
-    """The shape that a `config.json` describes; DataError when the family or an option is not supported."""
-    family = str(config.get("model_type", ""))
-    if family not in FAMILIES:
+    """The shape that a `config.json` describes; a key that it lacks is what transformers takes for the family.
+
+    Errors: DataError when the family or an option is not supported, or a value cannot be; it names the key.
+    """
+    name, given = config.get("model_type"), Settings(config)
+    if not isinstance(name, str) or name not in FAMILIES:
         raise DataError(
-            f"model_type {family!r} is not of the Llama family ({', '.join(FAMILIES)}); use lms/hf:path=..."
+            f"model_type {str(name)[:60]!r} is not of the Llama family ({', '.join(FAMILIES)}); use lms/hf:path=..."
         )
-    refuse = {"partial_rotary_factor": 1.0, "attn_logit_softcapping": None, "final_logit_softcapping": None}
-    for key, plain in refuse.items():
-        if config.get(key) not in (None, plain):
-            raise DataError(f"config option {key}={config[key]!r} is not supported here; use lms/hf:path=...")
+    for key, plain in PLAIN.items():
+        if config.get(key) not in plain:
+            raise given.refused(key, "it is not supported here; use lms/hf:path=...")
     for key, causal in {"use_bidirectional_attention": False, "is_causal": True}.items():
         if config.get(key) not in (None, causal):
             raise DataError(
                 f"config option {key}={config[key]!r}: the attention of this checkpoint is not causal, so that it "
                 f"gives no probabilities of a next token; give a causal checkpoint."
             )
-    heads = int(config["num_attention_heads"])
-    head_width = int(config.get("head_dim") or config["hidden_size"] // heads)
-    gemma = family == "gemma3_text"
-    activation = str(config.get("hidden_activation") or config.get("hidden_act") or "silu")
-    if activation not in (("gelu_pytorch_tanh",) if gemma else ("silu", "swish")):
-        raise DataError(f"activation {activation!r} is not supported here; use lms/hf:path=...")
-    scalar = config.get("query_pre_attn_scalar") if gemma else None
-    layers = int(config["num_hidden_layers"])
-    kinds = _layer_kinds(config, family, layers)
-    window = int(config.get("sliding_window") or 0)
-    eos = config.get("eos_token_id")
+    family, gemma = FAMILIES[name], name == "gemma3_text"
+    heads, width = given.whole("num_attention_heads"), given.whole("hidden_size")
+    key_heads, head_width = _head_sizes(given, family, heads, width)
+    layers = given.whole("num_hidden_layers", most=MOST_LAYERS)
+    _check_activation(given, gemma)
+    vocabulary = given.whole("vocab_size")
+    kinds = _layer_kinds(given, name, layers)
+    window = _window(given, family, name, used="sliding_attention" in kinds)
+    rotaries = {kind: read_rotary(given, kind, head_width, gemma=gemma) for kind in sorted(set(kinds))}
+    bias = given.flag("attention_bias", False)
     return Shape(
-        family=family,
-        vocabulary=int(config["vocab_size"]),
-        width=int(config["hidden_size"]),
+        family=name,
+        vocabulary=vocabulary,
+        width=width,
         layers=layers,
         heads=heads,
-        kv_heads=int(config.get("num_key_value_heads") or heads),
+        kv_heads=key_heads,
         head_width=head_width,
-        hidden=int(config["intermediate_size"]),
-        context_length=int(config.get("max_position_embeddings", 2048)),
-        epsilon=float(config.get("rms_norm_eps", 1e-6)),
-        tied=bool(config.get("tie_word_embeddings", gemma)),
+        hidden=given.whole("intermediate_size"),
+        context_length=given.whole("max_position_embeddings", family.context_length),
+        epsilon=given.number("rms_norm_eps", 1e-6, above=-1.0, least=0.0),
+        tied=given.flag("tie_word_embeddings", gemma),
         windows=tuple(window if kind == "sliding_attention" else 0 for kind in kinds),
-        rotaries=tuple(_rotary(config, kind, head_width) for kind in kinds),
-        scale=float(scalar) ** -0.5 if scalar else head_width**-0.5,
-        qkv_bias=family == "qwen2" or bool(config.get("attention_bias", False)),
-        output_bias=family != "qwen2" and bool(config.get("attention_bias", False)),
-        mlp_bias=bool(config.get("mlp_bias", False)),
-        qk_norm=family == "qwen3" or gemma,
+        rotaries=tuple(rotaries[kind] for kind in kinds),
+        scale=(given.number("query_pre_attn_scalar", 256.0) if gemma else head_width) ** -0.5,
+        qkv_bias=name == "qwen2" or bias,
+        output_bias=name != "qwen2" and bias,
+        mlp_bias=given.flag("mlp_bias", False),
+        qk_norm=name == "qwen3" or gemma,
         gemma=gemma,
-        eos=tuple(eos) if isinstance(eos, Sequence) else (() if eos is None else (int(eos),)),
-        bos=config.get("bos_token_id"),
+        eos=_tokens(given, "eos_token_id", family.eos, vocabulary),
+        bos=next(iter(_tokens(given, "bos_token_id", None, vocabulary)), None),
     )
 
 
@@ -111,80 +136,70 @@ def angles(shape: Shape, layer: int, length: int) -> Tensor:
     return torch.polar(torch.full_like(turns, rotary.factor), turns)
 
 
-def _layer_kinds(config: Mapping[str, Any], family: str, layers: int) -> tuple[str, ...]:
-    if config.get("layer_types"):
-        return tuple(config["layer_types"])
+def _head_sizes(given: Settings, family: Family, heads: int, width: int) -> tuple[int, int]:
+    """Heads of keys and values, and the width of a head."""
+    silent = {key for key in ("num_key_value_heads", "head_dim") if key in given.given and not given.has(key)}
+    # a null is what the family would compute, an absent key what it would take
+    key_heads = given.whole(
+        "num_key_value_heads", heads if silent & {"num_key_value_heads"} else family.kv_heads or heads
+    )
+    if heads % key_heads:
+        raise DataError(
+            f"config.json: num_attention_heads is {heads}, which num_key_value_heads={key_heads} does not divide"
+            + ("." if given.has("num_key_value_heads") else " (the family's default, since the key is missing).")
+        )
+    own = 0 if "head_dim" in silent else family.head_width
+    head_width = given.whole("head_dim", own or max(1, width // heads), most=WIDEST_HEAD)
+    if head_width % 2:
+        found = (
+            f"head_dim={head_width}" if given.has("head_dim") else f"hidden_size={width} of num_attention_heads={heads}"
+        )
+        raise DataError(f"config.json: {found} makes heads of width {head_width}; an even width was expected.")
+    return key_heads, head_width
+
+
+def _check_activation(given: Settings, gemma: bool) -> None:
+    key = "hidden_activation" if gemma else "hidden_act"
+    wanted = ("gelu_pytorch_tanh",) if gemma else ("silu", "swish")
+    if given.word(key, wanted[0]) not in wanted:
+        raise given.refused(key, f"only {wanted[0]} is supported here; use lms/hf:path=...")
+
+
+def _layer_kinds(given: Settings, family: str, layers: int) -> tuple[str, ...]:
+    if given.has("layer_types"):
+        kinds = given.given["layer_types"]
+        if not isinstance(kinds, list | tuple) or len(kinds) != layers or not all(kind in KINDS for kind in kinds):
+            raise given.refused("layer_types", f"a list of {layers} out of {' and '.join(KINDS)} was expected")
+        return tuple(kinds)
     if family == "gemma3_text":
-        period = int(config.get("sliding_window_pattern", 6))
+        period = given.whole("sliding_window_pattern", 6)
         return tuple("full_attention" if (i + 1) % period == 0 else "sliding_attention" for i in range(layers))
-    if not config.get("sliding_window"):
+    if "sliding_window" in given.given and not given.has("sliding_window"):
         return ("full_attention",) * layers
     if family == "mistral":
         return ("sliding_attention",) * layers
-    if not config.get("use_sliding_window", False):
+    if family == "llama" or not given.flag("use_sliding_window", False):
         return ("full_attention",) * layers
-    first = int(config.get("max_window_layers", 0))
+    first = given.whole("max_window_layers", 28, least=0)
     return tuple("sliding_attention" if i >= first else "full_attention" for i in range(layers))
 
 
-def _rotary(config: Mapping[str, Any], kind: str, width: int) -> Rotary:
-    given = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    if kind in given:
-        given = dict(given[kind] or {})
-    elif kind == "sliding_attention" and config.get("rope_local_base_freq"):
-        given = {"rope_theta": config["rope_local_base_freq"]}
-    theta = float(given.get("rope_theta") or config.get("rope_theta") or 10_000.0)
-    plain = [theta ** (-2 * i / width) for i in range(width // 2)]
-    scaling = str(given.get("rope_type") or given.get("type") or "default")
-    factor = float(given.get("factor") or 1.0)
-    if scaling == "default":
-        return Rotary(tuple(plain))
-    if scaling == "linear":
-        return Rotary(tuple(value / factor for value in plain))
-    if scaling == "llama3":
-        return Rotary(tuple(_llama3(value, factor, given) for value in plain))
-    if scaling == "yarn":
-        return _yarn(config, given, theta, factor, plain)
-    raise DataError(f"rotary scaling {scaling!r} is not supported here; use lms/hf:path=...")
+def _window(given: Settings, family: Family, name: str, *, used: bool) -> int:
+    if not used:
+        return 0 if not given.has("sliding_window") else min(0, given.whole("sliding_window", least=0))
+    if name.startswith("qwen") and not given.flag("use_sliding_window", False):
+        raise given.refused("layer_types", "sliding_attention needs use_sliding_window")
+    if "sliding_window" in given.given and not given.has("sliding_window"):
+        raise given.refused("sliding_window", "layers of sliding_attention need one")
+    return given.whole("sliding_window", family.window or None)
 
 
-def _llama3(frequency: float, factor: float, given: Mapping[str, Any]) -> float:
-    """Llama 3.1's rule: long waves are stretched, short ones kept, those between interpolated."""
-    low, high = float(given["low_freq_factor"]), float(given["high_freq_factor"])
-    wave = 2 * math.pi / frequency
-    trained = float(given["original_max_position_embeddings"])
-    if wave < trained / high:
-        return frequency
-    if wave > trained / low:
-        return frequency / factor
-    smooth = (trained / wave - low) / (high - low)
-    return (1 - smooth) * frequency / factor + smooth * frequency
-
-
-def _yarn(
-    config: Mapping[str, Any], given: Mapping[str, Any], theta: float, factor: float, plain: list[float]
-) -> Rotary:
-    """YaRN (Peng et al. 2023), section 3: a ramp over the dimensions between interpolation and extrapolation."""
-    width = 2 * len(plain)
-    trained = float(given.get("original_max_position_embeddings") or config["max_position_embeddings"])
-
-    def dimension(rotations: float) -> float:
-        return width * math.log(trained / (rotations * 2 * math.pi)) / (2 * math.log(theta))
-
-    low = dimension(float(given.get("beta_fast") or 32))
-    high = dimension(float(given.get("beta_slow") or 1))
-    if given.get("truncate", True):
-        low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, width - 1)
-    span = max(high - low, 0.001)
-    kept = [1 - min(max((i - low) / span, 0.0), 1.0) for i in range(width // 2)]
-    mixed = tuple(value / factor * (1 - keep) + value * keep for value, keep in zip(plain, kept, strict=True))
-
-    def magnitude(weight: float) -> float:
-        return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
-
-    attention = given.get("attention_factor")
-    if attention is None:
-        all_dims, one_dim = float(given.get("mscale_all_dim") or 0), float(given.get("mscale") or 0)
-        attention = magnitude(one_dim) / magnitude(all_dims) if all_dims and one_dim else magnitude(1.0)
-    return Rotary(mixed, float(attention))
+def _tokens(given: Settings, key: str, default: int | None, vocabulary: int) -> tuple[int, ...]:
+    """The ids that a key names: one, several or none; an id that the vocabulary does not hold is refused."""
+    if key not in given.given:
+        return () if default is None or default >= vocabulary else (default,)
+    value = given.given[key]
+    ids = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    if not all(isinstance(item, int) and not isinstance(item, bool) and 0 <= item < vocabulary for item in ids):
+        raise given.refused(key, f"tokens of the vocabulary (0 to {vocabulary - 1}) were expected")
+    return tuple(ids)

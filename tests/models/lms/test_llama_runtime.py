@@ -30,6 +30,10 @@ LLAMA3 = {
     "original_max_position_embeddings": 32,
 }  # fmt: skip
 YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 64}
+LONGROPE = {
+    "rope_type": "longrope", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 64,
+    "attention_factor": 1.25, "short_factor": [1.0, 1.5, 3.0, 8.0], "long_factor": [1.0, 1.5, 3.0, 8.0],
+}  # fmt: skip
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama tied": ("llama", {"tie_word_embeddings": True}),
@@ -38,6 +42,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama3 angles": ("llama", {"rope_parameters": LLAMA3}),
     "yarn angles": ("llama", {"rope_parameters": YARN}),
     "linear angles": ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}}),
+    "longrope angles of one length": ("llama", {"rope_parameters": LONGROPE}),
     "mistral window": ("mistral", {"sliding_window": 5}),
     "qwen2": ("qwen2", {}),
     "qwen2 window": ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
@@ -319,8 +324,8 @@ def test_a_config_whose_attention_is_not_causal_is_refused(option: dict[str, boo
 def test_an_unknown_family_and_an_unknown_angle_are_refused() -> None:
     with pytest.raises(DataError, match="'mamba' is not of the Llama family"):
         read_shape({"model_type": "mamba"})
-    with pytest.raises(DataError, match="rotary scaling 'longrope'"):
-        read_shape({"model_type": "llama", **SIZES, "rope_scaling": {"rope_type": "longrope"}})
+    with pytest.raises(DataError, match=r"rope_type is 'proportional'; this rotary scaling is not supported"):
+        read_shape({"model_type": "llama", **SIZES, "rope_scaling": {"rope_type": "proportional"}})
 
 
 @pytest.mark.parametrize("rows", [1, 3, 65])
