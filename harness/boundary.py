@@ -19,14 +19,15 @@ class ForeignError(HarnessError):
 def foreign(what: str) -> Iterator[None]:
     """Run a plug-in's code: whatever it raises, but for the errors meant for users, becomes a ForeignError.
 
-    The one place where any Exception is caught: the code inside belongs to whoever wrote the plug-in, and no list
-    of types could foresee it. A sweep of forty models must outlive one that is broken.
+    The one place where anything is caught: the code inside belongs to whoever wrote the plug-in, and no list of types
+    could foresee it. A sweep of forty models must outlive one that is broken, one whose library panics (Rust's panics
+    are no Exception in Python) and one that calls `sys.exit`; what the user or a generator stops is passed on.
     """
     try:
         yield
-    except HarnessError:
+    except (HarnessError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as problem:
+    except BaseException as problem:
         raise ForeignError(f"{what} failed: {last_line(problem)}") from problem
 
 

@@ -1,7 +1,8 @@
 """How a command line becomes one verb's work and an exit code; imports nothing that the verb does not need.
 
-Exit codes: 0 all computed, 1 something failed, 2 wrong usage or unknown name, 130 interrupted. A problem is one line on
-stderr, never a traceback; `HARNESS_DEBUG=1` shows where it arose.
+Exit codes: 0 all computed, 1 something failed, 2 wrong usage or unknown name, 130 interrupted (Ctrl-C), 143 terminated,
+129 hung up; the last three end alike, with the command that goes on. A problem is one line on stderr, never a
+traceback; `HARNESS_DEBUG=1` shows where it arose.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import ast
 import difflib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn
+from types import FrameType, TracebackType
+from typing import NoReturn, TextIO
 
 from harness.api.errors import HarnessError, UsageError
 from harness.terminal import plain
 
-EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
+EXIT_SIGNAL = 128  # plus the number of the signal, as shells count
+# signals that end a command as Ctrl-C does, so that a batch system or a closed terminal loses nothing
+ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,6 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the process's exit code."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # a terminal that cannot show a letter gets its escape, never an error
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
@@ -39,22 +46,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = os.environ.get("HARNESS_DEBUG", "") not in ("", "0")
     if not debug:
         sys.excepthook = _one_line
+    with _ending_signals() as seen:
+        try:
+            options = _parser(given).parse_args(given, argparse.Namespace(given=given))
+            return int(options.execute(options))
+        except (HarnessError, OSError) as problem:
+            if seen and isinstance(problem, OSError):
+                # the terminal that hung up cannot be written to on the way out
+                _silence(sys.stdout, sys.stderr)
+                return EXIT_SIGNAL + seen[0]
+            if isinstance(problem, BrokenPipeError):
+                # the reader (`| head`) went away
+                _silence(sys.stdout)
+                return EXIT_CLOSED_PIPE
+            if debug:
+                raise
+            _tell(f"harness: {plain(str(problem))}")
+            return problem.exit_code if isinstance(problem, HarnessError) else 1
+        except KeyboardInterrupt as problem:
+            number = seen[0] if seen else signal.SIGINT
+            hint = str(problem)
+            _tell(f"\nharness: {ENDING[number]}.{' ' + hint if hint else ''}")
+            return EXIT_SIGNAL + number
+
+
+@contextmanager
+def _ending_signals() -> Iterator[list[signal.Signals]]:
+    """Within, each ending signal arrives as a KeyboardInterrupt; yields those that came, first one first.
+
+    One that is ignored (nohup) stays so.
+    """
+    seen: list[signal.Signals] = []
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        seen.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        # only the main thread hears signals
+        yield seen
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    caught = [number for number, handler in before.items() if handler == signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, end)
     try:
-        options = _parser(given).parse_args(given, argparse.Namespace(given=given))
-        return int(options.execute(options))
-    except (HarnessError, OSError) as problem:
-        if isinstance(problem, BrokenPipeError):
-            # the reader (`| head`) went away; keep the interpreter from writing to it again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_CLOSED_PIPE
-        if debug:
-            raise
-        print(f"harness: {plain(str(problem))}", file=sys.stderr)
-        return problem.exit_code if isinstance(problem, HarnessError) else 1
-    except KeyboardInterrupt as problem:
-        hint = str(problem)
-        print(f"\nharness: interrupted.{' ' + hint if hint else ''}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        yield seen
+    finally:
+        for number in caught:
+            signal.signal(number, before[number])
+
+
+def _open_closed_streams() -> None:
+    """Give a stream that the shell closed (`2>&-`) a place to write to; else the next file would take its number."""
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8"))
+
+
+def _tell(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        # whoever listened is gone
+        _silence(sys.stderr)
+
+
+def _silence(*streams: TextIO) -> None:
+    """Keep the interpreter from writing to streams again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def verbs() -> Mapping[str, str]:

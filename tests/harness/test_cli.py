@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,29 @@ def test_own_folders_are_pairs() -> None:
 def test_fetch_of_a_generated_task_says_that_nothing_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["fetch", "long_context/passkey"]) == 0
     assert "long_context/passkey test: generated" in capsys.readouterr().out
+
+
+RUN = ("-m", "harness", "run", "--task", "keyboard/correction", "--model", "keyboard/identity", "--limit", "3")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+def test_a_run_needs_no_open_stream_to_write_to(closed: str, tmp_path: Path) -> None:
+    line = shlex.join([sys.executable, *RUN, "--out", str(tmp_path)])
+    done = subprocess.run(["sh", "-c", f"exec {line} {closed}"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == "" or "2>" not in closed
+    assert ("keyboard/identity" in done.stdout) is (closed == "2>&-")
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+
+
+def test_a_terminal_that_hung_up_cannot_change_the_exit_code() -> None:
+    code = (
+        "import os, signal, sys; from harness import cli; import harness.commands.list as verb\n"
+        "def hang_up(options): os.kill(os.getpid(), signal.SIGHUP)\n"
+        "verb.execute = hang_up; sys.exit(cli.main(['list']))"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=write)
+    os.close(write)
+    assert done.returncode == 129

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.commands.run import parse_budget, parse_seeds, resuming
 HOSTILE = "a|b\n\x1b[31mred\x1b[0m 🙂 \u202e \x00 <script>"
 
 PLUGIN = '''"""A task and some models, as another package would bring them."""
+import os, signal, sys
 from harness.api.registry import decoder, model, task
 from harness.api.types import Embed, Example, Failure, Generate, Generated, Decoded
 
@@ -51,6 +53,10 @@ class Vectors:
         return "generated:1"
 
 
+class Panic(BaseException):
+    """What Rust's panics are in Python."""
+
+
 @model(doors=("generate",), paper="none", licence="MIT", differs="none")
 class Parrot:
     """Says what `say` asks for: the source, something hostile, nothing, or stops the whole run."""
@@ -72,6 +78,12 @@ class Parrot:
     def generate(self, requests, *, decoder, seeds, meter):
         if self.say == "interrupt":
             raise KeyboardInterrupt
+        if self.say.startswith("SIG"):
+            os.kill(os.getpid(), getattr(signal, self.say))
+        if self.say == "panic":
+            raise Panic("called `Option::unwrap()` on a `None` value")
+        if self.say == "exit":
+            sys.exit(0)
         if self.say == "hostile":
             return [Failure(HOSTILE) for _ in requests]
         if self.say == "hostile_text":
@@ -195,6 +207,38 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
     error = capsys.readouterr().err
     assert "harness run --out runs --task echo --model parrot:say=interrupt" in error.splitlines()[-1]
     assert "--fresh" not in error.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("name", "word", "code"), [("SIGTERM", "terminated", 143), ("SIGHUP", "hung up", 129)])
+def test_a_signal_ends_like_an_interruption(
+    name: str, word: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(getattr(signal, name))
+    assert run("--task", "echo", "--model", f"parrot:say={name}") == code
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        f"harness: {word}. Finished examples are safe; go on with: "
+        f"harness run --out runs --task echo --model parrot:say={name}"
+    )
+    assert signal.getsignal(getattr(signal, name)) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run("--task", "echo", "--model", "parrot:say=SIGHUP") == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("say", "told"), [("panic", "Panic: called `Option::unwrap()`"), ("exit", "SystemExit: 0")])
+def test_a_library_that_panics_or_exits_ends_its_cell_alone(
+    say: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--task", "echo", "--model", f"parrot:say={say},parrot", "--json") == 1
+    broken, healthy = json.loads(capsys.readouterr().out)
+    assert told in json.dumps(broken["failures"])
+    assert healthy["metrics"]["exact_match"]["value"] == 1.0
 
 
 def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
