@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.kernels._dispatch import module_name
+
 # bytes of shared memory that one block may ask for (CUDA C programming guide, table of compute capabilities)
 SHARED_LIMIT: Mapping[int, int] = {80: 163 * 1024, 90: 227 * 1024}
 
@@ -46,7 +48,7 @@ def compile_for(op: str, capability: int, count: int | None = None) -> Iterator[
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    for entry in importlib.import_module(f"harness.kernels.{op}.gpu").AHEAD[:count]:
+    for entry in importlib.import_module(module_name(op, "gpu")).AHEAD[:count]:
         signature = {**entry.types, **dict.fromkeys(entry.constants, "constexpr")}
         source = ASTSource(fn=entry.kernel, signature=signature, constexprs=dict(entry.constants))
         options = {"num_warps": entry.warps, "num_stages": entry.stages}

@@ -1,8 +1,8 @@
 """Which implementation of an operation runs, and how a result learns which one did.
 
-An operation is a folder `kernels/<op>/` with `reference.py` (the definition, and `check`, which turns bad input into
-one line), `cpu.py` and `gpu.py`; each holds a function named like the folder, with one signature. The device of the
-tensors picks the path; `path=` overrides it; nothing falls back silently:
+An operation is a folder `kernels/<op>/`, or one of another package, with `reference.py` (the definition, and `check`,
+which turns bad input into one line), `cpu.py` and `gpu.py`; each holds a function of one name, with one signature. The
+device of the tensors picks the path; `path=` overrides it; nothing falls back silently:
 
     linear_scan = operation("linear_scan")
     with ran() as paths:
@@ -13,10 +13,9 @@ tensors picks the path; `path=` overrides it; nothing falls back silently:
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -25,6 +24,7 @@ from typing import Any, final
 
 import torch
 
+from harness.api import locate, registry
 from harness.api.errors import HarnessError, UsageError
 
 PATHS = ("reference", "cpu", "gpu")
@@ -53,23 +53,31 @@ class Operation:
         """
         truth = _module(self.name, "reference")
         try:
-            bound = inspect.signature(getattr(truth, self.name)).bind(*arguments, **named)
+            bound = inspect.signature(_function(self.name, truth)).bind(*arguments, **named)
         except TypeError as problem:
             raise UsageError(f"{self.name}: {problem}.") from problem
         device = _device(self.name, bound.arguments)
         chosen = _path(self.name, device, path)
         truth.check(*arguments, **named)
-        result = getattr(_module(self.name, chosen), self.name)(*arguments, **named)
+        result = _function(self.name, _module(self.name, chosen))(*arguments, **named)
         _note(self.name, "interpreter" if chosen == "gpu" and device == "cpu" else chosen)
         return result
 
     def paths(self) -> tuple[str, ...]:
         """The paths that exist, whether or not this machine can run them."""
-        return tuple(path for path in PATHS if importlib.util.find_spec(_name(self.name, path)))
+        return tuple(path for path in PATHS if locate.find(module_name(self.name, path)))
+
+
+def module_name(op: str, path: str) -> str:
+    """The module that holds a path of an operation; UsageError where no such operation is registered."""
+    if op not in registry.names("kernel"):
+        raise UsageError(f"no operation named {op!r}; `harness list kernels` shows those there are.")
+    reference = registry.card("kernel", op).module
+    return reference if path == "reference" else f"{reference.rpartition('.')[0]}.{path}".lstrip(".")
 
 
 def operation(name: str) -> Operation:
-    """The operation in `kernels/<name>/`; nothing is imported before its first call."""
+    """The operation of a registered kernel; nothing is imported before its first call."""
     return Operation(name)
 
 
@@ -108,14 +116,12 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
 
 @cache
 def _module(op: str, path: str) -> ModuleType:
-    name = _name(op, path)
+    name = module_name(op, path)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name == name:
             raise UsageError(f"{op} has no {path} path; its paths: {', '.join(operation(op).paths())}.") from problem
-        if problem.name == f"harness.kernels.{op}":
-            raise UsageError(f"no operation named {op!r}; `harness list kernels` shows those there are.") from problem
         if (problem.name or "").split(".")[0] != "triton":
             raise
         raise HarnessError(
@@ -123,8 +129,9 @@ def _module(op: str, path: str) -> ModuleType:
         ) from problem
 
 
-def _name(op: str, path: str) -> str:
-    return f"harness.kernels.{op}.{path}"
+def _function(op: str, module: ModuleType) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(module, registry.card("kernel", op).attribute)
+    return function
 
 
 def _device(op: str, arguments: Mapping[str, Any]) -> str:

@@ -85,9 +85,11 @@ def _startup() -> None:
 
 
 def _kernel(spec: str) -> Work:
+    from harness.api import registry
+
     name, _, sizes = spec.partition("@")
     size = {part.partition("=")[0]: int(part.partition("=")[2]) for part in sizes.split("+") if part}
-    truth = importlib.import_module(f"harness.kernels.{name}.reference")
+    truth = importlib.import_module(registry.card("kernel", name).module)
     operation = importlib.import_module("harness.kernels._dispatch").operation(name)
     # inputs come in float64; float32 is what models use
     arguments = _narrow(truth.inputs({"T": 512, **size}, 0))
