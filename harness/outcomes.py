@@ -14,6 +14,7 @@ from harness.boards.records import Record, with_superseded
 from harness.cache import write_whole
 from harness.environment import busy
 from harness.journal import RESULT
+from harness.methods import legend, mark
 from harness.planning import Cell, Refusal
 from harness.results import RunResult
 from harness.runner import Finished, Outcome
@@ -34,7 +35,7 @@ def as_table(outcomes: Sequence[Outcome], refusals: Sequence[Refusal] = ()) -> s
     seeds = {row["seed"] for row in rows}
     headers = [header for header in HEADERS + SPEED if any(row.get(header) for row in rows)]
     shown = table(rows, [header for header in headers if header != "seed" or len(seeds) > 1], NUMBERS)
-    return "\n".join([shown, *_legend(rows)])
+    return "\n".join([shown, *_legend(rows), *_intervals_told(outcomes)])
 
 
 def as_json(outcomes: Sequence[Outcome], refusals: Sequence[Refusal] = ()) -> list[dict[str, Any]]:
@@ -58,6 +59,7 @@ def as_json(outcomes: Sequence[Outcome], refusals: Sequence[Refusal] = ()) -> li
                         "value": _finite(metric.value),
                         "low": _finite(metric.low),
                         "high": _finite(metric.high),
+                        "method": metric.method,
                         "n": metric.n,
                         "unit": metric.unit,
                     }
@@ -112,7 +114,7 @@ def as_tables(outcomes: Sequence[Outcome]) -> str:
         lines = [headers, sides, *([_inert(row.get(header, "")) for header in headers] for row in rows)]
         shown = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append("\n\n".join([f"### {_inert(task)}", shown, *_legend(rows)]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_intervals_told(outcomes)])
 
 
 def _inert(text: str) -> str:
@@ -143,7 +145,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         return row | {"metric": f"FAILED: {plain(reason, REASON)}", "n": "0", "failed": str(result.failed)}
     metric = result.metrics[result.headline]
     better = "↑" if metric.higher_is_better else "↓"
-    interval = f"[{metric.low:.4g}, {metric.high:.4g}]" if math.isfinite(metric.low) else "none"
+    interval = f"[{metric.low:.4g}, {metric.high:.4g}] {mark(metric.method)}" if math.isfinite(metric.low) else "none"
     return row | {
         "metric": f"{result.headline} {better}",
         "value": f"{metric.value:.4g}{metric.unit if metric.unit == '%' else ''}",
@@ -152,6 +154,14 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "failed": str(result.failed) if result.failed else "",
         **_speed(result),
     }
+
+
+def _intervals_told(outcomes: Sequence[Outcome]) -> list[str]:
+    """The line below a table that says what the letters after its intervals mean."""
+    results = [outcome.finished.result for outcome in outcomes if outcome.finished is not None]
+    found = [result.metrics[result.headline] for result in results if not result.all_failed]
+    told = legend(mark(metric.method) for metric in found if math.isfinite(metric.low))
+    return [f"95% interval: {told}."] if told else []
 
 
 def _speed(result: RunResult) -> dict[str, str]:

@@ -21,6 +21,7 @@ from harness.journal import RESULT, write_text_atomically
 
 SCHEMA = 1
 MEASURED = ("timings", "environment")  # the keys that differ between two runs of the same signature
+OLDER = "percentile or Wilson, before 0.2"  # the method of an interval whose file names none
 SAMPLES_LIMIT = 200_000  # numbers; larger statistics stay in the journal alone
 
 # N examples, S statistics of one example
@@ -39,6 +40,7 @@ class Measurement:
     unit: str
     signature: str
     scale: tuple[float, float] | None = None  # (worst, best)
+    method: str = OLDER  # that gave the interval, as `harness.stats` names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,7 @@ def _measurement_json(found: Measurement, brief: bool = False) -> dict[str, Any]
         "low": _null(found.low),
         "high": _null(found.high),
         "n": found.n,
+        **({"method": found.method} if found.method != OLDER else {}),
     }
     if brief:
         return numbers
@@ -276,6 +279,7 @@ def _measurement(stored: Any, origin: str) -> Measurement:
             unit=str(stored["unit"]),
             signature=str(stored["signature"]),
             scale=None if scale is None else (float(scale[0]), float(scale[1])),
+            method=str(stored.get("method", OLDER)),
         )
     except (KeyError, TypeError, ValueError, IndexError, DataError) as problem:
         raise DataError(f"{origin} is incomplete: {type(problem).__name__} {problem}.") from problem
@@ -293,6 +297,7 @@ def _slice(stored: Any, metrics: Mapping[str, Measurement], origin: str) -> Slic
                 metrics[name].unit,
                 metrics[name].signature,
                 metrics[name].scale,
+                str(numbers.get("method", OLDER)),
             )
             for name, numbers in stored["metrics"].items()
         }

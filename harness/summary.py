@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.api.metrics import Metric
 from harness.ledger import IDS_KEPT, Ledger
 from harness.results import SAMPLES_LIMIT, Measurement, Samples, Slice
-from harness.stats import interval
+from harness.stats import NOTHING, bounds
 
 # N examples, S statistics of one example
 Array = NDArray[np.float64]
@@ -33,20 +33,21 @@ def measurement(
 ) -> Measurement:
     """One metric's value from its statistics; rows of NaN do not count, and `draws` of 0 gives no interval."""
     counted = statistics_NS[~np.isnan(statistics_NS).any(axis=1)]
-    value, low, high = nan, nan, nan
+    value, ends = nan, NOTHING
     if len(counted):
         value = float(metric.reduce(counted))
         if draws:
-            low, high = interval(metric, statistics_NS, clusters, seed=seed, draws=draws)
+            ends = bounds(metric, statistics_NS, clusters, seed=seed, draws=draws)
     return Measurement(
         value=value,
-        low=low,
-        high=high,
+        low=ends.low,
+        high=ends.high,
         n=len(counted),
         higher_is_better=metric.higher_is_better,
         unit=metric.unit,
         signature=metric.signature,
         scale=metric.scale,
+        method=ends.method,
     )
 
 

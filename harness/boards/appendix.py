@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.api import registry
 from harness.api.errors import HarnessError
 from harness.boards import markdown
+from harness.boards.intervals import with_todays
 from harness.boards.markdown import inert
 from harness.boards.ranking import COMPARED, DRAWS, LEVEL
 from harness.boards.records import Record
 from harness.boards.rows import Row, command, shown
 from harness.boards.tables import Board, boards
+from harness.methods import legend, mark
 from harness.terminal import plain
 
 COLUMNS = (
@@ -38,31 +41,33 @@ LATEX = {
 
 def write(records: Sequence[Record]) -> str:
     """The page as markdown; the same records give the same bytes in any order."""
+    records = [replace(record, result=with_todays(record.result)) for record in records]
     found = boards(records)
-    parts = ["# Evaluation protocol and results", _protocol(records)]
+    parts = ["# Evaluation protocol and results", _protocol(records, found)]
     for board in found:
         parts += [f"## {inert(board.task)}", _about(board), markdown.table(board, COLUMNS), _latex(board)]
     parts += ["## Signatures", _signatures(found)]
     return "\n\n".join(parts) + "\n"
 
 
-def _protocol(records: Sequence[Record]) -> str:
+def _protocol(records: Sequence[Record], found: Sequence[Board]) -> str:
     results = [record.result for record in records]
     versions = sorted({str(result.signature.get("harness")) for result in results})
     machines = sorted({str(result.environment.get("cpu") or "an unnamed machine") for result in results})
     dates = sorted(str(result.environment.get("date", ""))[:10] for result in results)
     seeds = sorted({str(result.signature["seed"]) for result in results})
+    marks = {mark(row.method) for board in found for row in board.rows if row.low is not None}
     failed = sum(result.failed for result in results)
     return (
         f"{len(results)} runs with seqharness {', '.join(map(inert, versions))} between {inert(dates[0])} and "
         f"{inert(dates[-1])} on {', '.join(map(inert, machines))}; seeds {', '.join(map(inert, seeds))}. "
-        "Intervals are 95% percentile bootstrap intervals over examples (over clusters where examples are not "
-        "independent; Wilson's where a "
-        f"proportion is near its end). Rows of one table that share a letter are not separated at {LEVEL:.0%} by a "
-        f"paired bootstrap ({DRAWS:,} resamples on the same examples, Student's law) with Holm's correction "
-        f"over all pairs of the best {COMPARED}. {failed:,} of {sum(result.examples for result in results):,} examples "
-        "failed; they are counted and never scored. Speeds are over the time inside the model and hold for the named "
-        "machine; † marks those taken while other work ran on it."
+        "Intervals are of 95%, over examples (over clusters where examples are not independent), by the method whose letter follows: "
+        f"{legend(marks)}. Rows of one table that share a letter are not separated at {LEVEL:.0%} by a "
+        "paired t test on the same examples (standard errors from the jackknife, or from "
+        f"{DRAWS:,} resamples for metrics that are no sums) with Holm's correction over all pairs of the best "
+        f"{COMPARED}. {failed:,} of {sum(result.examples for result in results):,} examples failed; they are counted "
+        "and never scored. Speeds are over the time inside the model and hold for the named machine; "
+        "† marks those taken while other work ran on it."
     )
 
 

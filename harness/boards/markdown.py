@@ -10,6 +10,7 @@ from harness.boards.records import Record, Shelf, path_of
 from harness.boards.rows import Row, command, shown, three
 from harness.boards.suites import Suite, mean, summary
 from harness.boards.tables import Board, Matrix
+from harness.methods import TOLD, legend
 from harness.terminal import plain
 
 HEADERS = (
@@ -22,8 +23,11 @@ RIGHT = frozenset(HEADERS) - {
     "model", "metric", "95% interval", "same as", "device", "budget", "beside full weights", "date", "signature",
 }  # fmt: skip
 LEGEND = (
-    "Rows that share a letter under *same as* cannot be told apart by a paired bootstrap on the same examples "
-    "(Holm over all pairs, 5%); *rank* is one more than the number of rows that are surely better. Speeds count only "
+    f"The letter after an interval is its method: {legend(TOLD)}. Intervals are computed from each record's own "
+    "per-example statistics by today's methods; the record keeps those of its day. "
+    "Rows that share a letter under *same as* cannot be told apart by a paired t test on the same examples (standard "
+    "errors from the jackknife, or the bootstrap for metrics that are no sums; "
+    "Holm over all pairs, 5%); *rank* is one more than the number of rows that are surely better. Speeds count only "
     "beside rows of the same device; † marks those taken while other work ran on the machine, so that they are a "
     "lower bound; ‡ marks runs whose sources held changes beside their commit. *as greedy* is how many of a decoder's "
     "answers equal greedy decoding's; *beside full weights* is what rounding a model's weights adds to the value, with "

@@ -32,7 +32,7 @@ const COLUMNS = [
   { head: "Model", kind: "name", key: name, text: (value, row) => value + (get(row, "origin") ? " (imported from " + get(row, "origin") + ")" : "") },
   { head: "Metric", key: (row) => board(row).metric, text: (value, row) => value + (board(row).up ? " ↑" : " ↓") },
   { head: "Value", number: true, key: field("value"), within: byBoard, best: (row) => (board(row).up ? -1 : 1), text: measured },
-  { head: "95% interval", kind: "whole", key: field("low"), within: byBoard, text: (value, row) => "[" + digits(value, 4) + ", " + digits(get(row, "high"), 4) + "]" },
+  { head: "95% interval", kind: "whole", key: field("low"), within: byBoard, text: (value, row) => "[" + digits(value, 4) + ", " + digits(get(row, "high"), 4) + "] " + get(row, "method") },
   { head: "Same as", key: field("letters"), within: byBoard },
   { head: "n", number: true, key: field("n") },
   { head: "Seeds", kind: "whole", key: field("seeds") },
@@ -209,7 +209,7 @@ function load(digest) {
   return waiting.get(digest);
 }
 
-const interval = (found) => (found.low === null || found.high === null ? "" : " [" + digits(found.low, 4) + ", " + digits(found.high, 4) + "]");
+const interval = (found) => (found.low === null || found.high === null ? "" : " [" + digits(found.low, 4) + ", " + digits(found.high, 4) + "] by " + found.method);
 const value = (found) => (found.value === null ? "none" : digits(found.value, 4) + (found.unit ? " " + found.unit : "") + interval(found));
 
 function grid(heads, rows) {

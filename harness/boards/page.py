@@ -20,6 +20,7 @@ from harness import codec
 from harness.boards.records import Record, Shelf
 from harness.boards.rows import Row, command, seeds_of
 from harness.boards.tables import Board
+from harness.methods import TOLD, legend, mark
 from harness.pairing import file_name
 from harness.results import Measurement
 from harness.terminal import plain
@@ -28,9 +29,9 @@ FOLDER = Path(__file__).parent
 SCORES = 2000  # examples whose scores the page keeps, for wins and losses
 # what the page knows of a row, in this order; the script's columns read them by name
 FIELDS = (
-    "board", "rank", "letters", "model", "decoder", "value", "low", "high", "n", "failed", "tokens", "examples", "p50",
-    "p99", "memory", "parameters", "state", "joules", "device", "busy", "budget", "exact", "date", "digest", "origin",
-    "seeds", "changed",
+    "board", "rank", "letters", "model", "decoder", "value", "low", "high", "method", "n", "failed", "tokens",
+    "examples", "p50", "p99", "memory", "parameters", "state", "joules", "device", "busy", "budget", "exact", "date",
+    "digest", "origin", "seeds", "changed",
 )  # fmt: skip
 
 
@@ -76,6 +77,7 @@ def index(boards: Sequence[Board], problems: Sequence[str] = ()) -> str:
         families=sorted({plain(board.family) for board in boards}),
         tasks=sorted({plain(board.task) for board in boards}),
         devices=[device for device in devices if device],
+        methods=legend(TOLD),
         problems=[plain(problem) for problem in problems],
     )
 
@@ -130,8 +132,8 @@ def _row(board: int, row: Row, device: int) -> list[Any]:
     )  # fmt: skip
     return [
         board, row.rank, row.letters, row.model, row.decoder, _rounded(row.value), _rounded(row.low),
-        _rounded(row.high), row.n, row.failed, *map(_rounded, numbers), device, int(row.busy), row.budget, row.exact,
-        row.date, row.digest, "" if row.origin == "harness" else row.origin, seeds_of(row),
+        _rounded(row.high), mark(row.method), row.n, row.failed, *map(_rounded, numbers), device, int(row.busy),
+        row.budget, row.exact, row.date, row.digest, "" if row.origin == "harness" else row.origin, seeds_of(row),
         int(row.changed),
     ]  # fmt: skip
 
@@ -141,6 +143,7 @@ def _measurement(found: Measurement) -> Mapping[str, Any]:
         "value": _number(found.value),
         "low": _number(found.low),
         "high": _number(found.high),
+        "method": found.method,
         "n": found.n,
         "unit": found.unit,
         "up": found.higher_is_better,

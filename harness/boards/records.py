@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 from harness import codec, results
 from harness.api.errors import DataError
 from harness.boards import agreement
+from harness.boards.intervals import with_todays
 from harness.pairing import file_name
-from harness.results import RunResult
+from harness.results import Measurement, RunResult
 from harness.whole import part_beside
 
 SCHEMA = 1
@@ -161,11 +162,12 @@ def load_all(folder: Path) -> Shelf:
         found.setdefault(record.result.digest, []).append((str(file.relative_to(folder)), record))
     records = []
     for digest, copies in found.items():
-        if any(_numbers(record) != _numbers(copies[0][1]) for _, record in copies):
+        if not all(_agree(record, copies[0][1]) for _, record in copies):
             names = ", ".join(name for name, _ in copies)
             problems.append(f"signature {digest} has records with different numbers, so that none counts: {names}.")
         else:
-            records.append(copies[0][1])
+            # the file keeps the interval of its day
+            records.append(replace(copies[0][1], result=with_todays(copies[0][1].result)))
     return Shelf(tuple(with_superseded(records)), tuple(problems))
 
 
@@ -212,16 +214,24 @@ def _age(record: Record) -> tuple[int, str, str]:
     return (version if isinstance(version, int) else 0, str(result.environment.get("date", "")), result.digest)
 
 
-def _numbers(record: Record) -> Mapping[str, Any]:
-    return {
-        name: (_text(found.value), _text(found.low), _text(found.high), found.n)
-        for name, found in record.result.metrics.items()
-    }
+def _agree(first: Record, second: Record) -> bool:
+    """Whether two records hold the same numbers; intervals by different methods may differ."""
+    ours, theirs = first.result.metrics, second.result.metrics
+    return ours.keys() == theirs.keys() and all(
+        _numbers(found, found.method == theirs[name].method)
+        == _numbers(theirs[name], found.method == theirs[name].method)
+        for name, found in ours.items()
+    )
+
+
+def _numbers(found: Measurement, ends: bool) -> tuple[str, ...]:
+    numbers = (found.value, found.n, *((found.low, found.high) if ends else ()))
+    return tuple(_text(number) for number in numbers)
 
 
 def _same_or_refuse(record: Record, target: Path) -> None:
     published = load(target)
-    if published.result.digest != record.result.digest or _numbers(published) != _numbers(record):
+    if published.result.digest != record.result.digest or not _agree(published, record):
         raise DataError(
             f"{target} is published with other numbers for the signature {record.result.digest}; "
             "a record is never edited: find out why one signature gave two results."

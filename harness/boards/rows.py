@@ -16,6 +16,7 @@ from harness.boards.ranking import Standing
 from harness.boards.records import Record, device_class
 from harness.boards.seeds import values
 from harness.boards.variants import beside_full_weights
+from harness.methods import mark
 from harness.results import RunResult
 
 # the greedy decoder that another decoder's answers are compared with
@@ -36,6 +37,7 @@ class Row:
     value: float | None
     low: float | None
     high: float | None
+    method: str  # that gave the interval
     n: int
     failed: int
     tokens_per_second: float | None
@@ -83,6 +85,7 @@ def row_of(standing: Standing, peers: Sequence[Record]) -> Row:
         value=_number(found.value),
         low=_number(found.low),
         high=_number(found.high),
+        method=found.method,
         n=found.n,
         failed=result.failed,
         tokens_per_second=_number(timings.get("tokens_per_second")),
@@ -133,7 +136,7 @@ def shown(row: Row) -> dict[str, str]:
         "model": row.name + (f" (imported from {row.origin})" if row.origin != "harness" else ""),
         "metric": f"{row.metric} {'↑' if row.higher_is_better else '↓'}",
         "value": "none" if row.value is None else f"{row.value:.4g}{row.unit if row.unit == '%' else ''}",
-        "95% interval": "" if row.low is None or row.high is None else f"[{row.low:.4g}, {row.high:.4g}]",
+        "95% interval": interval_of(row),
         "same as": row.letters,
         "n": str(row.n),
         "seeds": seeds_of(row),
@@ -166,6 +169,13 @@ def seeds_of(row: Row) -> str:
     if row.seeds == 1:
         return ""
     return f"{row.seeds} (sd {row.spread:.2g})" if row.spread is not None else str(row.seeds)
+
+
+def interval_of(row: Row) -> str:
+    """The interval and its method's letter, as `[0.4, 0.6] W`; empty where there is none."""
+    if row.low is None or row.high is None:
+        return ""
+    return f"[{row.low:.4g}, {row.high:.4g}] {mark(row.method)}".rstrip()
 
 
 def three(number: float | None) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 from harness import environment
 from harness.boards.records import Record, cell_of
+from harness.methods import AND
 from harness.results import Measurement, RunResult, Samples, Slice
 
 SEED_OF_CELL = 3  # the seed's place in what `cell_of` gives
@@ -91,6 +92,7 @@ def _measured(found: Sequence[Measurement], same: bool) -> Measurement:
     numbers = [one.value for one in found]
     value = fmean(numbers)
     half = float(stdtrit(len(found) - 1, 0.975)) * stdev(numbers) / sqrt(len(found)) if isfinite(value) else nan
+    methods = dict.fromkeys([*(one.method for one in found if same), "t over seeds"])
     if same:
         half = sqrt(fmean((one.high - one.low) / 2 for one in found) ** 2 + half**2)
     low, high = value - half, value + half
@@ -98,7 +100,7 @@ def _measured(found: Sequence[Measurement], same: bool) -> Measurement:
     if scale is not None:
         low, high = max(low, min(scale)), min(high, max(scale))
     examples = found[0].n if same else sum(one.n for one in found)
-    return replace(found[0], value=value, low=low, high=high, n=examples)
+    return replace(found[0], value=value, low=low, high=high, n=examples, method=AND.join(methods))
 
 
 def _breakdown(runs: Sequence[RunResult], same: bool) -> tuple[Slice, ...]:

@@ -69,7 +69,7 @@ def _result(result: RunResult, name: str, metric: Measurement, date: str) -> dic
         config |= {"score_type": "continuous", **ends}
     score: dict[str, Any] = {"score": metric.value}
     if isfinite(metric.low) and isfinite(metric.high):
-        interval = {"lower": metric.low, "upper": metric.high, "confidence_level": 0.95, "method": "bootstrap"}
+        interval = {"lower": metric.low, "upper": metric.high, "confidence_level": 0.95, "method": metric.method}
         score["uncertainty"] = {"confidence_interval": interval, "num_samples": metric.n}
     return {
         "evaluation_result_id": f"{result.digest}/{name}",

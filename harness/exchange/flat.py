@@ -15,8 +15,8 @@ from harness.terminal import plain
 TIMINGS = ("tokens_per_second", "examples_per_second", "peak_resident_bytes", "peak_device_bytes", "energy_joules")
 HEADERS = (
     "task", "task_version", "model", "decoder", "split", "limit", "seed", "metric", "headline", "value", "low", "high",
-    "n", "unit", "higher_is_better", "examples", "failed", "parameters", *TIMINGS, "p50_seconds", "p99_seconds",
-    "cpu", "accelerator", "date", "digest",
+    "interval_method", "n", "unit", "higher_is_better", "examples", "failed", "parameters", *TIMINGS, "p50_seconds",
+    "p99_seconds", "cpu", "accelerator", "date", "digest",
 )  # fmt: skip
 
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for the beginning of one
@@ -52,6 +52,7 @@ def lines(results: Sequence[RunResult]) -> list[dict[str, Any]]:
                 "value": _finite(metric.value),
                 "low": _finite(metric.low),
                 "high": _finite(metric.high),
+                "interval_method": metric.method,
                 "n": metric.n,
                 "unit": metric.unit,
                 "higher_is_better": metric.higher_is_better,

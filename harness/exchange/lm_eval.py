@@ -190,7 +190,7 @@ def _metrics(values: Mapping[str, Any], better: Mapping[str, Any], count: int, t
         full = name if chosen == "none" else f"{name}.{chosen}"
         found[full] = Measurement(
             float(value), float(value) - half, float(value) + half, count, better.get(name) is not False, "",
-            f"lm-eval:{key}",
+            f"lm-eval:{key}", method="normal",
         )  # fmt: skip
     return found
 

@@ -196,7 +196,9 @@ def test_hostile_output_breaks_neither_table_nor_board(capsys: pytest.CaptureFix
     assert run("--task", "echo", "--model", "parrot:say=hostile_text") == 0
     captured = capsys.readouterr()
     # a busy machine adds a line that says so
-    assert len([line for line in captured.out.strip().splitlines() if not line.startswith("†")]) == 3
+    table = [line for line in captured.out.strip().splitlines() if not line.startswith("†")]
+    assert len(table) == 4
+    assert table[-1] == "95% interval: W Wilson."
     board = Path("runs/leaderboard.md").read_text(encoding="utf-8")
     assert "<script>" not in board
     assert "\x1b" not in board

@@ -183,7 +183,8 @@ def test_a_report_says_how_sets_tables_and_escapes_latex(tmp_path, capsys):
     page = capsys.readouterr().out
     assert r"2 & lms/under\_score & b & 0.2" in page
     assert re.search(r"^[0-9a-f]{16}  harness run --task long_context/passkey", page, re.MULTILINE)
-    assert "95% percentile bootstrap intervals" in page
+    assert "by the method whose letter follows: W Wilson. Rows" in page
+    assert "] W" in page
 
 
 def test_a_report_of_hostile_names_stays_one_table():

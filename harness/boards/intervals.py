@@ -1,0 +1,117 @@
+"""How sure is a published number by today's methods? Intervals anew from a record's own statistics, in memory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from math import isclose, nan
+
+import numpy as np
+
+from harness import pairing
+from harness.api import registry
+from harness.api.errors import HarnessError, UsageError
+from harness.api.metrics import Array, MeanMetric, Metric
+from harness.api.types import Example, Response
+from harness.boundary import foreign
+from harness.results import Measurement, RunResult, Samples, Slice
+from harness.stats import bounds, clean
+
+# N examples, S statistics of one example
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class StoredMean(MeanMetric):
+    """The mean of a stored number; nothing is measured."""
+
+    scale: tuple[float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """Unused."""
+        return "mean"
+
+    def value(self, example: Example, responses: Sequence[Response]) -> float:
+        """Never asked: the statistics are there."""
+        raise UsageError("stored statistics are not measured again.")
+
+
+def with_todays(result: RunResult) -> RunResult:
+    """The result with the interval of each metric whose statistics it holds, in parts by one tag too.
+
+    The others stay as stored, and say by which method. Values never change: where the metric of today does not give
+    the stored value from the stored statistics, its interval is not that number's.
+    """
+    samples = result.samples
+    if samples is None:
+        return result
+    metrics = {name: _todays(result.task, name, found, samples) for name, found in result.metrics.items()}
+    parts = tuple(_slice(result.task, part, samples) for part in result.breakdown)
+    return replace(result, metrics=metrics, breakdown=parts)
+
+
+def reducer(task: str, name: str, found: Measurement, rows_NS: Array) -> Metric | None:
+    """What makes the value of the statistics [N, S]: the task's own metric, else a plain mean; each where it does.
+
+    None for a result from elsewhere, or of another version, whose metric is not here.
+    """
+    metric = _metrics(task).get(name)
+    known_NS, _ = clean(rows_NS)
+    if metric is not None and len(known_NS):
+        try:
+            with foreign(f"metric {name}"):
+                value = metric.reduce(known_NS)
+        except HarnessError:
+            # statistics of another width, by the metric of another version
+            value = nan
+        if isclose(value, found.value, rel_tol=1e-9, abs_tol=1e-12):
+            return metric
+    return StoredMean(found.scale) if is_mean(found.value, rows_NS) else None
+
+
+def is_mean(value: float, rows_NS: Array) -> bool:
+    """Whether the value is the mean of the one number that each example holds."""
+    if rows_NS.shape[1:] != (1,):
+        return False
+    counted = rows_NS[~np.isnan(rows_NS)]
+    return bool(len(counted)) and isclose(float(counted.mean()), value, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _todays(
+    task: str, name: str, found: Measurement, samples: Samples, rows: Sequence[int] | None = None
+) -> Measurement:
+    statistics_NS = samples.statistics.get(name)
+    if statistics_NS is None:
+        return found
+    names = samples.cluster_names()
+    if rows is not None:
+        statistics_NS, names = statistics_NS[rows], [names[row] for row in rows] if names else names
+    metric = reducer(task, name, found, statistics_NS)
+    if metric is None:
+        return found
+    ends = bounds(metric, statistics_NS, names or None, draws=DRAWS)
+    return replace(found, low=ends.low, high=ends.high, method=ends.method)
+
+
+def _slice(task: str, part: Slice, samples: Samples) -> Slice:
+    if len(part.tags) != 1:
+        # parts by several tags have values alone
+        return part
+    ((key, value),) = part.tags.items()
+    rows = [row for row, tag in enumerate(samples.tags.get(key, ())) if tag == value]
+    if len(rows) != part.examples:
+        return part
+    return replace(
+        part, metrics={name: _todays(task, name, found, samples, rows) for name, found in part.metrics.items()}
+    )
+
+
+@cache
+def _metrics(task: str) -> Mapping[str, Metric]:
+    try:
+        return {metric.name: metric for metric in pairing.metrics_of(registry.create("task", task), task)}
+    except HarnessError:
+        # a task of another version, or of a plug-in that is not installed
+        return {}
