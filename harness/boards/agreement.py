@@ -22,7 +22,7 @@ def check(result: RunResult, origin: str) -> None:
     """
     if result.samples is None:
         return
-    known = _metrics(result.task)
+    known = known_metrics(result.task)
     for name, found in result.metrics.items():
         rows_NS = result.samples.statistics.get(name)
         metric = known.get((name, found.signature))
@@ -46,7 +46,8 @@ def _same(value: float, other: float) -> bool:
 
 
 @cache
-def _metrics(task: str) -> dict[tuple[str, str], Metric]:
+def known_metrics(task: str) -> dict[tuple[str, str], Metric]:
+    """The task's metrics by name and signature; none for a task that is not here."""
     try:
         found = pairing.metrics_of(registry.create("task", task), task)
     except HarnessError:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from math import isclose, nan
 
 import numpy as np
 
-from harness import pairing
-from harness.api import registry
 from harness.api.errors import HarnessError, UsageError
 from harness.api.metrics import Array, MeanMetric, Metric
 from harness.api.types import Example, Response
+from harness.boards.agreement import known_metrics
 from harness.boundary import foreign
 from harness.results import Measurement, RunResult, Samples, Slice
 from harness.stats import bounds, clean
@@ -57,7 +55,8 @@ def reducer(task: str, name: str, found: Measurement, rows_NS: Array) -> Metric 
 
     None for a result from elsewhere, or of another version, whose metric is not here.
     """
-    metric = _metrics(task).get(name)
+    # the value says whether a metric of another signature still gives that number
+    metric = next((metric for (known, _), metric in known_metrics(task).items() if known == name), None)
     known_NS, _ = clean(rows_NS)
     if metric is not None and len(known_NS):
         try:
@@ -106,12 +105,3 @@ def _slice(task: str, part: Slice, samples: Samples) -> Slice:
     return replace(
         part, metrics={name: _todays(task, name, found, samples, rows) for name, found in part.metrics.items()}
     )
-
-
-@cache
-def _metrics(task: str) -> Mapping[str, Metric]:
-    try:
-        return {metric.name: metric for metric in pairing.metrics_of(registry.create("task", task), task)}
-    except HarnessError:
-        # a task of another version, or of a plug-in that is not installed
-        return {}

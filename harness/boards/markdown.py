@@ -10,7 +10,7 @@ from harness.boards.records import Record, Shelf, path_of
 from harness.boards.rows import Row, command, shown, three
 from harness.boards.suites import Suite, mean, summary
 from harness.boards.tables import Board, Matrix
-from harness.methods import TOLD, legend
+from harness.methods import TOLD, legend, mark
 from harness.terminal import plain
 
 HEADERS = (
@@ -126,14 +126,18 @@ def index_page(
 
 def extract(boards: Sequence[Board], tasks: Sequence[str], folder: str) -> str:
     """The tables of some tasks in few columns, for another page; `folder` is where the leaderboards lie from there."""
-    parts = []
+    parts: list[str] = []
+    marks: set[str] = set()
     for task in tasks:
         found = [board for board in boards if board.task == task]
         if found:
             # the table with most rows stands for the task
             board = max(found, key=lambda board: (len(board.rows), max(row.n for row in board.rows), board.caption))
+            marks |= {mark(row.method) for row in board.rows if row.low is not None}
             link = f"[{inert(board.family)}]({folder}/{quote(board.family)}.md)"
             parts.append(f"### {inert(task)}\n\n{table(board, SHORT)}\n\n{inert(board.caption)}; more in {link}.")
+    if told := legend(marks):
+        parts.append(f"The letter after an interval is its method: {told}.")
     return "\n\n".join(parts)
 
 
