@@ -61,9 +61,9 @@ def _protocol(records: Sequence[Record], found: Sequence[Board]) -> str:
     return (
         f"{len(results)} runs with seqharness {', '.join(map(inert, versions))} between {inert(dates[0])} and "
         f"{inert(dates[-1])} on {', '.join(map(inert, machines))}; seeds {', '.join(map(inert, seeds))}. "
-        "Intervals are of 95%, over examples (over clusters where examples are not independent), by "
-        f"the method whose letter follows: {legend(marks)}. Rows of one table that share a letter are not separated at {LEVEL:.0%} by a "
-        "paired t test on the same examples (standard errors from the jackknife, or from "
+        "Intervals are of 95%, over examples (over clusters where examples are not independent), by the method whose "
+        f"letter follows: {legend(marks)}. Rows of one table that share a letter are not separated at {LEVEL:.0%} by "
+        "a paired t test on the same examples (standard errors from the jackknife, or from "
         f"{DRAWS:,} resamples for metrics that are no sums) with Holm's correction over all pairs of the best "
         f"{COMPARED}. {failed:,} of {sum(result.examples for result in results):,} examples failed; they are counted "
         "and never scored. Speeds are over the time inside the model and hold for the named machine; "
