@@ -34,15 +34,25 @@ LONGROPE = {
     "rope_type": "longrope", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 64,
     "attention_factor": 1.25, "short_factor": [1.0, 1.5, 3.0, 8.0], "long_factor": [1.0, 1.5, 3.0, 8.0],
 }  # fmt: skip
+
+
+def angles(rope: dict[str, Any]) -> dict[str, Any]:
+    """A config's rotary scaling, in the words of the transformers at hand: those of 5.x, or of 4.x."""
+    if hasattr(transformers.LlamaConfig(), "rope_parameters"):
+        return {"rope_parameters": rope}
+    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+    return {"rope_theta": rope["rope_theta"], "rope_scaling": scaling}
+
+
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "llama tied": ("llama", {"tie_word_embeddings": True}),
     "llama biased": ("llama", {"attention_bias": True, "mlp_bias": True}),
     "llama one key head": ("llama", {"num_key_value_heads": 1}),
-    "llama3 angles": ("llama", {"rope_parameters": LLAMA3}),
-    "yarn angles": ("llama", {"rope_parameters": YARN}),
-    "linear angles": ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}}),
-    "longrope angles of one length": ("llama", {"rope_parameters": LONGROPE}),
+    "llama3 angles": ("llama", angles(LLAMA3)),
+    "yarn angles": ("llama", angles(YARN)),
+    "linear angles": ("llama", angles({"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0})),
+    "longrope angles of one length": ("llama", angles(LONGROPE)),
     "mistral window": ("mistral", {"sliding_window": 5}),
     "qwen2": ("qwen2", {}),
     "qwen2 window": ("qwen2", {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}),
