@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness import devices
+from harness import checkout, devices
 
 DISTRIBUTION = "seqharness"
 # those whose version may change a number
@@ -19,8 +18,11 @@ LIBRARIES = ("numpy", "torch", "transformers", "triton", "gguf", "safetensors")
 OTHERS = ("datasets", "evaluate", "sacrebleu", "rouge-score", "scipy", "jiwer")
 
 
-def describe(device: str = "cpu") -> dict[str, Any]:
-    """Machine, operating system, versions and commit as JSON-like data; reads no clock and imports no torch."""
+def describe(device: str = "cpu", read: Mapping[Path, bytes] | None = None) -> dict[str, Any]:
+    """Machine, operating system, versions and commit as JSON-like data; reads no clock and imports no torch.
+
+    `read` holds the sources of a run as they were read, which the commit must hold too.
+    """
     return {
         "machine": platform.machine(),
         "cpu": cpu_name(),
@@ -30,7 +32,7 @@ def describe(device: str = "cpu") -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions(LIBRARIES + OTHERS),
-        "commit": commit(),
+        "commit": checkout.commit(read),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "load": load(),
     }
@@ -90,27 +92,9 @@ def busy(described: Mapping[str, Any]) -> bool:
 
 def changed(described: Mapping[str, Any]) -> bool:
     """Whether the sources that ran differ from the commit that stands beside them; no where there is no commit."""
-    return described.get("dirty") is True or str(described.get("commit") or "").endswith("+changes")
+    return described.get("dirty") is True or str(described.get("commit") or "").endswith(checkout.CHANGES)
 
 
 def memory_bytes() -> int:
     """Physical memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-@cache
-def commit() -> str:
-    """The checkout's commit, with "+changes" when files differ from it; empty outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return ""
-    try:
-        head = _git(root, "rev-parse", "HEAD")
-        return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from harness import devices, environment, fits, results, summary, timing
+from harness import devices, environment, fits, parts, results, summary, timing
 from harness import signature as signatures
 from harness.api.errors import DataError, HarnessError
 from harness.api.protocols import FollowUp, Setting
@@ -305,14 +305,17 @@ class Evaluation:
         ledger, seed, metrics = self._ledger, self._pairing.cell.seed, self._pairing.metrics
         with foreign(f"summarising {self._pairing.task_spec}"):
             found = summary.measurements(metrics, ledger, seed)
-            parts = summary.breakdown(metrics, ledger, seed)
+            slices = summary.breakdown(metrics, ledger, seed)
         identity = self._manifest["identity"] or {}
-        place = environment.describe(self._device) | {"date": timing.date(), "calibration": timing.calibration()}
+        place = environment.describe(self._device, parts.files(self._pairing.parts)) | {
+            "date": timing.date(),
+            "calibration": timing.calibration(),
+        }
         return RunResult(
             signature=self._signature,
             digest=signatures.digest(self._signature),
             metrics=found,
-            breakdown=parts,
+            breakdown=slices,
             examples=ledger.reached,
             failed=ledger.failed,
             failures=ledger.failures(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import parts
+from harness import checkout, parts
 from harness import signature as signatures
 from harness.api import registry
 from harness.api.errors import UsageError
@@ -34,6 +34,7 @@ class Pairing:
     task_version: int = 1
     learns: bool = False
     code: Mapping[str, str] | None = None  # digests of their source, by role
+    parts: tuple[Part, ...] = ()  # what the cell's names reach: the task's, the model's, the decoder's
     carries: bool = False  # whether its decoder carries state from prompt to prompt
     fit_code: Mapping[str, str] | None = None  # those of task and learner alone
 
@@ -48,6 +49,7 @@ def introduce(cell: Cell) -> Pairing:
 
     Errors: UsageError on an unknown name or parameter, HarnessError when a file cannot be imported.
     """
+    checkout.begin()
     with foreign(f"importing {cell.title}"):
         task = registry.create("task", cell.task)
         model = registry.create("model", cell.model)
@@ -65,6 +67,7 @@ def introduce(cell: Cell) -> Pairing:
         metrics=metrics,
         task_version=int(tree["task"][0].facts.get("version", 1)),
         learns=bool(tree["model"][0].facts.get("learns")),
+        parts=tuple(root for roots in tree.values() for root in roots),
         carries=any(root.carries for root in tree["model"]),
         code={role: parts.digest(roots) for role, roots in tree.items()} | {"metrics": metric_code(metrics)},
         fit_code={root.module: parts.digest([root]) for root in (tree["task"][0], tree["model"][0])},

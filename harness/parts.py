@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from harness import modules
@@ -103,6 +104,14 @@ def sources(roots: Iterable[Part], more: Iterable[str] = ()) -> dict[str, bytes]
         for file in module.data
     }
     return data | {name: module.source for name, module in found.items()}
+
+
+def files(roots: Iterable[Part]) -> dict[Path, bytes]:
+    """The files of parts and of all below them, as they were read."""
+    found = modules.reached(part.module for root in roots for part in root.walk()).values()
+    return {module.file: module.source for module in found} | {
+        file: modules.content(file) for module in found for file in module.data
+    }
 
 
 def _resolve(kind: Kind, spec: str, above: tuple[tuple[Kind, str], ...]) -> Part:
