@@ -10,6 +10,7 @@ from harness import parts
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.types import Budget
+from harness.boundary import ForeignError, foreign
 
 DEFAULT_DECODER = "greedy"
 
@@ -83,7 +84,7 @@ def plan(
     Errors: UsageError on a bad limit, device or dtype, on an unknown name, and on no combination at all.
     """
     _check_values(limit, device, dtype, seeds)
-    doors = {task: str(registry.create("task", task).door) for task in tasks}
+    doors = {task: _door_or_nothing(task) for task in tasks}
     cards = {model: _facts("model", model) for model in models}
     takers = [
         (task, model)
@@ -123,8 +124,12 @@ def refusal(cell: Cell) -> str | None:
     """Why the cell makes no sense, or None; reads cards and builds the task object, loads nothing."""
     model = _facts("model", cell.model)
     offers = model.get("offers")
+    try:
+        door = _door(cell.task)
+    except ForeignError as problem:
+        return str(problem)
     facts = Facts(
-        door=str(registry.create("task", cell.task).door),
+        door=door,
         model_doors=tuple(model.get("doors", ())),
         decodes=bool(model.get("decodes")),
         learns=bool(model.get("learns")),
@@ -150,6 +155,19 @@ def judge(cell: Cell, facts: Facts) -> str | None:
         if missing:
             return f"the decoder {cell.decoder} needs {' and '.join(missing)}, which {cell.model} does not offer."
     return None
+
+
+def _door(task: str) -> str:
+    with foreign(f"importing {task}"):
+        return str(registry.create("task", task).door)
+
+
+def _door_or_nothing(task: str) -> str:
+    try:
+        return _door(task)
+    except ForeignError:
+        # its cells are refused one by one, with the reason
+        return ""
 
 
 def _needs(decoder: str) -> tuple[str, ...]:

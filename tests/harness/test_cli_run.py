@@ -243,6 +243,19 @@ def test_a_library_that_panics_or_exits_ends_its_cell_alone(
     assert healthy["metrics"]["exact_match"]["value"] == 1.0
 
 
+def test_a_task_whose_file_cannot_be_imported_is_refused_and_the_others_run(
+    plugin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (plugin / "broken_plugin.py").write_text(PLUGIN.replace("import os, signal, sys", "import no_such_library"))
+    with open(plugin / "tiny-1.0.dist-info" / "entry_points.txt", "a") as handle:
+        handle.write("[harness.tasks]\ntiny/broken = broken_plugin:Echo\n")
+    parts.forget()
+    assert run("--task", "broken,echo", "--model", "parrot") == 1
+    told = capsys.readouterr()
+    assert "refused: importing tiny/broken failed: ModuleNotFoundError: No module named 'no_such_library'" in told.err
+    assert "tiny/echo" in told.out
+
+
 def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--task", "echo", "--model", "parrot") == 0
     lines = capsys.readouterr().err.splitlines()
