@@ -23,7 +23,7 @@ HEADER_BYTES = 2**24  # a longer header is none: the format allows six times thi
 POINTS = 100  # of a training curve in a record
 
 # the parts of a run's signature that cannot change trained weights
-OTHER = ("data", "split", "limit", "metrics", "decoder", "decoder_weights", "code")
+OTHER = ("data", "split", "limit", "metrics", "decoder", "decoder_weights", "code", "versions")
 
 
 def folder_of(out: Path, signature: Mapping[str, Any], code: Mapping[str, str]) -> Path:

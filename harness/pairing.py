@@ -37,6 +37,7 @@ class Pairing:
     parts: tuple[Part, ...] = ()  # what the cell's names reach: the task's, the model's, the decoder's
     carries: bool = False  # whether its decoder carries state from prompt to prompt
     fit_code: Mapping[str, str] | None = None  # those of task and learner alone
+    versions: Mapping[str, int] | None = None  # of the parts of model and decoder that are not at their first
 
     @property
     def title(self) -> str:
@@ -71,6 +72,7 @@ def introduce(cell: Cell) -> Pairing:
         carries=any(root.carries for root in tree["model"]),
         code={role: parts.digest(roots) for role, roots in tree.items()} | {"metrics": metric_code(metrics)},
         fit_code={root.module: parts.digest([root]) for root in (tree["task"][0], tree["model"][0])},
+        versions=parts.versions(tree["model"]),
     )
 
 
@@ -122,6 +124,7 @@ def sign(pairing: Pairing, setting: Setting) -> dict[str, Any]:
         budget=cell.budget if pairing.learns else None,
         training_data=training,
         code=pairing.code or {},
+        versions=pairing.versions or {},
     )
 
 

@@ -86,6 +86,16 @@ def of_object(thing: Any) -> tuple[Part, ...]:
     return tuple(_named(type(thing).__module__, texts, ()))
 
 
+def versions(roots: Iterable[Part]) -> dict[str, int]:
+    """The stated version of every part that has changed its meaning since its first, as `model sequence/gss`: 2."""
+    found = {}
+    for part in (below for root in roots for below in root.walk()):
+        version = part.facts.get("version", 1)
+        if isinstance(version, int) and version != 1:
+            found[f"{part.kind} {registry.parse(part.spec)[0]}"] = version
+    return dict(sorted(found.items()))
+
+
 def digest(roots: Iterable[Part], more: Iterable[str] = ()) -> str:
     """Digest of the source of parts, of all below them and of further modules, with all that these reach."""
     total = hashlib.sha256()

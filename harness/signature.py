@@ -35,11 +35,12 @@ def build(
     budget: Budget | None,
     training_data: str,
     code: Mapping[str, str],
+    versions: Mapping[str, int],
 ) -> dict[str, Any]:
     """The signature of a run; all specs canonical, `budget` None for a model that is not trained here.
 
     `code` holds a digest for the source of the task, of the model and its decoder, and of the metrics, each with all
-    the parts that it reaches.
+    the parts that it reaches; `versions` the stated version of each part of model and decoder that is not at its first.
     """
     return {
         "schema": REQUEST_SCHEMA,
@@ -63,6 +64,7 @@ def build(
         "dtype": dtype,
         "libraries": environment.versions(),
         "code": dict(sorted(code.items())),
+        "versions": dict(sorted(versions.items())),
     }
 
 

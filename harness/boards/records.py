@@ -18,6 +18,7 @@ from harness import codec, results
 from harness.api.errors import DataError
 from harness.boards import agreement
 from harness.boards.intervals import with_todays
+from harness.boards.versions import outdated
 from harness.pairing import file_name
 from harness.results import Measurement, RunResult
 from harness.whole import part_beside
@@ -46,7 +47,7 @@ class Record:
     origin: str = OURS  # "harness", or the program that an imported row comes from
     outputs: tuple[str, ...] = ()  # one digest an example, of what was answered; () where answers are not texts
     samples: tuple[Sample, ...] = ()
-    superseded_by: str = ""  # digest of the newer record of the same cell
+    superseded_by: str = ""  # digest of the newer record of the same cell, or the version that its contestant has now
     parts: tuple[Record, ...] = ()  # of a row that stands for several seeds: their records, in the seeds' order
 
     @property
@@ -195,13 +196,13 @@ def device_class(result: RunResult) -> str:
 
 
 def with_superseded(records: Sequence[Record]) -> list[Record]:
-    """The same records; all but the newest of a cell say what superseded them."""
+    """The same records; all but the newest of a cell, and those of an older meaning, say what superseded them."""
     newest: dict[tuple[str, ...], Record] = {}
     for record in records:
         cell = cell_of(record)
         newest[cell] = max(newest.get(cell, record), record, key=_age)
     return [
-        record
+        replace(record, superseded_by=outdated(record.result))
         if newest[cell_of(record)] is record
         else replace(record, superseded_by=newest[cell_of(record)].result.digest)
         for record in records

@@ -26,6 +26,7 @@ INGREDIENTS = {
     "budget": None,
     "training_data": "none",
     "code": {"task": "1"},
+    "versions": {},
 }
 CHANGES = {
     "task": "recall/noun_list:length=3",
@@ -44,6 +45,7 @@ CHANGES = {
     "budget": Budget(steps=1),
     "training_data": "sha",
     "code": {"task": "2"},
+    "versions": {"model lms/ngram": 2},
 }
 
 
