@@ -17,7 +17,7 @@ def sha256(path: Path) -> str:
     stamp = [facts.st_size, facts.st_mtime_ns]
     known = _remembered()
     entry = known.get(str(path))
-    if entry is not None and entry[:2] == stamp:
+    if isinstance(entry, list) and len(entry) == 3 and entry[:2] == stamp:
         return str(entry[2])
     digest = compute(path)
     _remember(str(path), [*stamp, digest])
@@ -48,7 +48,7 @@ def _store() -> Path:
 def _remembered() -> dict[str, list[int | str]]:
     try:
         known = json.loads(_store().read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError, RecursionError):
         # a missing or torn memory costs one more hashing, never a wrong digest
         return {}
     return known if isinstance(known, dict) else {}

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from harness.api.errors import DataError
 from harness.api.types import Dataset, HubData
+from harness.boundary import ForeignError, foreign
 from harness.cache import cache_root, folder_once, write_whole
 
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -75,23 +77,34 @@ def column(row: Any, path: str) -> Any:
 
 def _download(dataset: Dataset, split: str, commit: str, scratch: Path) -> None:
     assert dataset.hub is not None
-    try:
+    with _reaching(dataset.hub):
         if dataset.columns:
             _table(dataset.hub, split, commit).to_parquet(str(scratch / f"{split}.parquet"))
         else:
             shutil.copyfile(_file(dataset.hub, split, commit), scratch / Path(dataset.hub.splits[split]).name)
-    except (OSError, ValueError, ConnectionError) as problem:
-        raise _unreachable(dataset.hub, problem) from problem
 
 
 def _current_commit(hub: HubData) -> str:
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    try:
+    with _reaching(hub):
         return str(HfApi().dataset_info(hub.id).sha)
-    except (OSError, ValueError, HfHubHTTPError, OfflineModeIsEnabled) as problem:
-        raise _unreachable(hub, problem) from problem
+
+
+@contextmanager
+def _reaching(hub: HubData) -> Iterator[None]:
+    """Whatever the hub's client raises is one line: it has a type of its own for each way in which a network fails."""
+    try:
+        with foreign(hub.id):
+            yield
+    except ForeignError as problem:
+        cause = problem.__cause__
+        lines = str(cause).strip().splitlines()
+        reason = lines[0] if lines else type(cause).__name__
+        raise DataError(
+            f"{hub.id} could not be fetched from the Hugging Face hub: {reason.rstrip('.')}. Try again where the "
+            "hub can be reached, or use your own files with --own."
+        ) from cause
 
 
 def _table(hub: HubData, split: str, commit: str) -> Any:
@@ -106,11 +119,6 @@ def _file(hub: HubData, split: str, commit: str) -> str:
     return str(hf_hub_download(hub.id, hub.splits[split], repo_type="dataset", revision=commit))
 
 
-def _unreachable(hub: HubData, problem: Exception) -> DataError:
-    reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-    return DataError(f"{hub.id} could not be fetched from the Hugging Face hub: {reason}")
-
-
 def _folder(hub: HubData, split: str, commit: str) -> Path:
     parts = [part.replace("/", "--") for part in (hub.id, commit, hub.config or "default", split)]
     return cache_root().joinpath("hub", *parts)
@@ -122,10 +130,15 @@ def _pin_file() -> Path:
 
 def _pins() -> dict[str, str]:
     try:
-        return dict(json.loads(_pin_file().read_text(encoding="utf-8")))
+        pins = json.loads(_pin_file().read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except ValueError as problem:
-        raise DataError(
-            f"{_pin_file()} is damaged ({problem}); delete it to pin the hub's data sets anew."
-        ) from problem
+    except (ValueError, RecursionError) as problem:
+        raise _damaged_pins(str(problem)) from problem
+    if not isinstance(pins, dict) or not all(isinstance(commit, str) for commit in pins.values()):
+        raise _damaged_pins("it is no table of commits")
+    return pins
+
+
+def _damaged_pins(reason: str) -> DataError:
+    return DataError(f"{_pin_file()} is damaged ({reason}); delete it to pin the hub's data sets anew.")

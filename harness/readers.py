@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 from harness.api.errors import DataError
 
 Row = Mapping[str, Any]
+LARGEST_CELL = 2**31 - 1  # characters of a CSV cell; what a C long holds everywhere
 
 
 def rows(path: Path, columns: Sequence[str] = ()) -> Iterator[Row]:
@@ -76,6 +77,8 @@ def _json(path: Path) -> Iterator[Row]:
 def _decoded(path: Path, place: str, text: str) -> Any:
     try:
         return json.loads(text)
+    except RecursionError as problem:
+        raise DataError(f"{path}: {place} is nested too deep to be read as JSON.") from problem
     except ValueError as problem:
         raise DataError(f"{path}: {place} is not JSON ({problem}).") from problem
 
@@ -91,6 +94,8 @@ def _tab_separated(path: Path) -> Iterator[Row]:
 
 
 def _comma_separated(path: Path) -> Iterator[Row]:
+    # the module's own limit for one cell is 131,072 characters, less than a long document
+    csv.field_size_limit(LARGEST_CELL)
     with _text(path) as stream:
         try:
             yield from _table(path, csv.reader(stream))
@@ -114,8 +119,10 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         for batch in parquet.ParquetFile(path).iter_batches():
             yield from batch.to_pylist()
-    except pyarrow.ArrowException as problem:
-        raise DataError(f"{path} is not a readable Parquet file ({str(problem).splitlines()[0]}).") from problem
+    # pages that are damaged come as OSError, and values that Python cannot hold as any of the others
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, LookupError, TypeError, MemoryError) as problem:
+        reason = next(iter(str(problem).splitlines()), "") or type(problem).__name__
+        raise DataError(f"{path} is not a readable Parquet file ({reason}).") from problem
 
 
 READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {

@@ -222,6 +222,15 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Fetchable(Protocol):
+    """A model whose weights come from elsewhere: `harness fetch` asks it to bring them here."""
+
+    def fetch(self, setting: Setting) -> Path:
+        """Where the weights lie on this machine, downloaded if need be and verified; DataError otherwise."""
+        ...
+
+
+@runtime_checkable
 class Learner(Protocol):
     """A registered model that is trained on the task's own training split (card: learns=True)."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness import sources
+from harness import parts, sources
 from harness.api import registry
 from harness.api.errors import DataError, UsageError
-from harness.api.protocols import Setting
+from harness.api.protocols import Fetchable, Setting
 from harness.commands.show import cards
 from harness.terminal import plain, say
 
@@ -63,5 +63,12 @@ def _task(spec: str, places: sources.DataSources) -> list[str]:
 
 
 def _model(spec: str, places: sources.DataSources) -> list[str]:
-    digests = registry.create("model", spec).fingerprint(Setting(places, announce=say))
-    return [f"{spec} {part}: {digest}" for part, digest in digests.items()]
+    """The digests of a model, and where its weights and those of the models in it lie."""
+    setting = Setting(places, announce=say)
+    lines = []
+    for part in parts.resolve("model", spec).walk():
+        inner = registry.create("model", part.spec) if part.kind == "model" else None
+        if isinstance(inner, Fetchable):
+            lines.append(f"{part.spec} files: {inner.fetch(setting)}")
+    digests = registry.create("model", spec).fingerprint(setting)
+    return lines + [f"{spec} {part}: {digest}" for part, digest in digests.items()]

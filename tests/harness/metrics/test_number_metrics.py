@@ -77,6 +77,22 @@ def test_balanced_accuracy_equals_scikit_learn():
     assert found == pytest.approx(balanced_accuracy_score(targets, scores.argmax(axis=1)), abs=1e-12)
 
 
+def test_a_class_without_examples_has_no_say_in_balanced_accuracy():
+    # both of class 0 right, one of two of class 2, nothing of class 1
+    pairs = [labelled(0, [1, 0, 0]), labelled(0, [1, 0, 0]), labelled(2, [0, 0, 1]), labelled(2, [1, 0, 0])]
+    assert reduce("balanced_accuracy", pairs) == 0.75
+    metric = create("balanced_accuracy")
+    rows = np.array([metric.measure(*pair) for pair in pairs])
+    # a resample that drew class 2 alone
+    assert metric.resample(rows, np.array([[2, 3, 3, 3], [0, 0, 1, 1]])).tolist() == [0.25, 1.0]
+
+
+def test_mc2_of_answers_too_long_for_a_double_is_a_share():
+    example = Example("a", (Score("Q:", " x"),) * 3, {"true": 1})
+    totals = (-2000.0, -2000.0 - math.log(2.0), -2000.0 - math.log(2.0))
+    assert create("mc2").value(example, [Scored((total,), ((0, 2),)) for total in totals]) == pytest.approx(0.5)
+
+
 def test_perplexities_equal_lm_eval():
     lm_metrics = pytest.importorskip("lm_eval.api.metrics")
     texts = ["the cat sat ", "on  a mat", "été à Zürich 😀"]

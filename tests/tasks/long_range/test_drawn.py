@@ -190,6 +190,39 @@ def test_pathfinder_pictures_hold_two_marks_and_dimmer_dashes() -> None:
         assert 8 <= int((sequence == 1.0).sum()) <= 28
 
 
+def strokes(pixels: np.ndarray[Any, Any], reach: int) -> dict[tuple[int, int], int]:
+    """The group of every drawn pixel, where pixels whose squared distance is at most `reach` are of one group."""
+    waiting = {(int(row), int(column)) for row, column in zip(*np.nonzero(pixels), strict=True)}
+    groups: dict[tuple[int, int], int] = {}
+    while waiting:
+        queue = [waiting.pop()]
+        number = len(set(groups.values()))
+        while queue:
+            row, column = queue.pop()
+            groups[row, column] = number
+            near = {other for other in waiting if (other[0] - row) ** 2 + (other[1] - column) ** 2 <= reach}
+            waiting -= near
+            queue += near
+    return groups
+
+
+def test_pathfinders_label_is_what_a_search_on_the_picture_finds() -> None:
+    # two pixels' gap between dashes is (2, 2) at most once rounded, so that a joining curve never breaks at 8; curves
+    # that lie close may seem to touch there, so that the search errs in one direction alone
+    apart = {0: [], 1: []}  # type: dict[int, list[bool]]
+    sizes = []
+    for sequence, target in drawn(Pathfinder(test=200), count=200):
+        pixels = sequence.reshape(32, 32)
+        groups = strokes(pixels, 8)
+        marked = {groups[int(row), int(column)] for row, column in zip(*np.nonzero(pixels == 1.0), strict=True)}
+        apart[target].append(len(marked) > 1)
+        sizes += [sum(group == mark for group in groups.values()) for mark in marked]
+    assert sum(apart[1]) == 0
+    assert 0.35 < np.mean(apart[0]) < 0.65
+    # both marks lie on curves of 14 dashes: a distractor of 4, with its mark, has at most 21 pixels
+    assert min(sizes) >= 40
+
+
 def test_the_joining_curve_is_not_betrayed_by_the_amount_of_ink() -> None:
     ink = {0: [], 1: []}  # type: dict[int, list[float]]
     for sequence, target in drawn(Pathfinder(test=300), count=300):

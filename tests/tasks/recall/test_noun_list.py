@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,20 @@ def test_a_limited_run_spans_many_base_lists(no_data: DataSources) -> None:
     assert len({example.cluster for example in trials("noun_list", no_data)[:60]}) == 20
 
 
+def test_shifts_of_one_base_list_are_one_cluster(no_data: DataSources) -> None:
+    examples = trials("noun_list:condition=repeat", no_data)
+    clusters = Counter(example.cluster for example in examples)
+    # 23 base lists of ten circular shifts each: the shifts hold the same nouns, so that they are no independent units
+    assert (len(clusters), set(clusters.values())) == (23, {10})
+    nouns: dict[str, set[frozenset[str]]] = {}
+    for example in examples:
+        continuation = example.requests[0].continuation  # type: ignore[attr-defined]
+        listed = frozenset(continuation[start:end] for start, end in example.target["first"])
+        nouns.setdefault(example.cluster, set()).add(listed)
+    assert {len(found) for found in nouns.values()} == {1}
+    assert len({next(iter(found)) for found in nouns.values()}) == 23
+
+
 def test_the_short_scenario_has_one_text() -> None:
     with pytest.raises(UsageError, match="intervening=2 does not exist"):
         registry.create("task", "noun_list:scenario=short,intervening=2")
@@ -162,6 +177,9 @@ def test_a_noun_collects_every_token_that_overlaps_it() -> None:
 def test_a_token_without_a_whole_character_belongs_where_it_starts() -> None:
     scored = Scored((-1.0, -2.0, -4.0), ((0, 2), (2, 2), (2, 3)))
     assert noun_surprisals(scored, [[1, 3]]) == [7.0]
+    # where it is the first of its noun, and where the noun ends there
+    assert noun_surprisals(scored, [[2, 3]]) == [6.0]
+    assert noun_surprisals(scored, [[0, 2]]) == [1.0]
 
 
 def test_the_first_noun_does_not_count() -> None:
