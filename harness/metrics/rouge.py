@@ -73,17 +73,16 @@ class _UnicodeTokens:
     """What rouge-score asks of a tokenizer: words of any script, Porter's stems where they are ASCII."""
 
     def __init__(self, stem: bool) -> None:
-        self._stem = stem
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self._english = DefaultTokenizer(stem)
 
     def tokenize(self, text: str) -> list[str]:
         """Words in their order."""
-        from rouge_score.tokenize import tokenize
-
-        stemmer = _stemmer() if self._stem else None
         if text.isascii():
-            return list(tokenize(text, stemmer))
+            return list(self._english.tokenize(text))
         # Porter's rules are English
-        return [part for word in words(text) for part in (tokenize(word, stemmer) if word.isascii() else [word])]
+        return [part for word in words(text) for part in (self._english.tokenize(word) if word.isascii() else [word])]
 
 
 def _require_ascii_letters(example: str, text: str) -> None:
@@ -99,13 +98,6 @@ def _lines(text: str) -> str:
     return re.sub(
         r"(?<=[.!?\u06d4\u061f\u0964\u0965\u1362])\s+|(?<=[\u3002\uff01\uff1f])\s*", "\n", text.strip()
     ).strip()
-
-
-@cache
-def _stemmer() -> Any:
-    from nltk.stem.porter import PorterStemmer
-
-    return PorterStemmer()
 
 
 @cache
