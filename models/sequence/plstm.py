@@ -28,8 +28,8 @@ gated_linear = operation("gated_linear")
     learns=True,
     paper="Poeppel et al. 2025, pLSTM, arXiv:2506.11997",
     differs="transitions are in 0..1 (J = 1), not tanh blocks; the equations rather than the published code, "
-    "which has another turn (1 - alpha gamma) and never flips the second axis; anti-diagonals in place of "
-    "hierarchical blocks; orientations are shared among heads",
+    "which in P mode has another turn (1 - alpha gamma) and never flips the second axis; anti-diagonals in place of "
+    "hierarchical blocks; orientations are shared among heads; no convolution and no way past the layer",
 )
 class PLSTM(SequenceModel):
     """C_e = S_e k v^T + sum of T C over incoming edges; a node reads sum of M_e (q C_e) of incoming edges + D (q k) v.
@@ -38,8 +38,8 @@ class PLSTM(SequenceModel):
     P mode (joined and shared out, mass kept) or D mode (one path to each node; the edges to the right and down have
     sources, transitions and marks of their own); heads take the four orientations in turn, each a flip of the image.
     Differs from the paper: transitions are in 0..1 (J = 1), not tanh blocks; the equations rather than the published
-    code, which has another turn (1 - alpha gamma) and never flips the second axis; anti-diagonals in place of
-    hierarchical blocks; orientations are shared among heads.
+    code, which in P mode has another turn (1 - alpha gamma) and never flips the second axis; anti-diagonals in place of
+    hierarchical blocks; orientations are shared among heads; no convolution and no way past the layer.
     """
 
     heads: int = 4

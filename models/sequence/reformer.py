@@ -25,9 +25,9 @@ SELF = -1e5  # score of a token with itself: chosen only by a token that has nob
     doors=("label", "forecast"),
     learns=True,
     paper="Kitaev et al. 2020, Reformer, arXiv:2001.04451",
-    differs="an encoder only; random projections are drawn once, not at every call; the release's axial positions "
-    "are added before every layer's maps, since attention skips the own token; residuals are ordinary rather than "
-    "reversible",
+    differs="an encoder only; as released, a chunk's buckets see each other and unit keys take no 1 / sqrt(d) besides; "
+    "random projections are drawn once, not at every call; the release's axial positions are added before every "
+    "layer's maps, since attention skips the own token; residuals are ordinary rather than reversible",
 )
 class Reformer(SequenceModel):
     """Queries are keys; hash(x) = argmax [x R; -x R], sort by hash, attend to the own and the previous sorted chunk.
@@ -36,9 +36,9 @@ class Reformer(SequenceModel):
     a ring: before the first of a round stands the last of the round before. Rounds are joined by their softmax masses.
     Sorting places a token by hashes of later tokens too, so that a causal mask would still leak: no causal form here.
     Positions are axial: half of the channels say the row, half the column, of the training image or of a near square.
-    Differs from the paper: an encoder only; random projections are drawn once, not at every call; the release's axial
-    positions are added before every layer's maps, since attention skips the own token; residuals are ordinary rather
-    than reversible.
+    Differs from the paper: an encoder only; as released, a chunk's buckets see each other and unit keys take no
+    1 / sqrt(d) besides; random projections are drawn once, not at every call; the release's axial positions are added
+    before every layer's maps, since attention skips the own token; residuals are ordinary rather than reversible.
     """
 
     heads: int = 4

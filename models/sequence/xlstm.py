@@ -32,7 +32,8 @@ fused_rnn = operation("fused_rnn")
     doors=("label", "forecast"),
     learns=True,
     paper="Beck et al. 2024, xLSTM, arXiv:2405.04517; 2025, arXiv:2503.13427",
-    differs="the feed-forward part after an sLSTM or a 7B layer is the common MLP, not a gated one",
+    differs="the feed-forward part after an sLSTM or a 7B layer is the common MLP, not a gated one; the released "
+    "code's 1e-6 in the denominator is left out",
 )
 class XLSTM(SequenceModel):
     """`matrix` mLSTM blocks, then `scalar` sLSTM blocks, and so on through the depth: xLSTM[matrix:scalar].
@@ -40,7 +41,8 @@ class XLSTM(SequenceModel):
     first: an mLSTM block projects up, convolves (4 taps, SiLU) for queries and keys, adds a learned skip and gates with
     SiLU; an sLSTM block convolves for its input and forget gates and normalises each head.
     7b: only mLSTM blocks, of the 7B design (`sequence/mlstm`, gates capped at 15) over the common MLP.
-    Differs from the paper: the feed-forward part after an sLSTM or a 7B layer is the common MLP, not a gated one.
+    Differs from the paper: the feed-forward part after an sLSTM or a 7B layer is the common MLP, not a gated one; the
+    released code's 1e-6 in the denominator is left out.
     """
 
     matrix: int = 1
