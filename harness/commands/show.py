@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import parts
 from harness.api import registry
 from harness.api.errors import UsageError
 from harness.api.protocols import Setting
@@ -102,7 +103,17 @@ def _page(card: Card, spec: str) -> str:
         for item in card.parameters
     ]
     lines += ["", f"parameters ({card.name}:name=value,...)", columns(parameters)] if parameters else []
+    reached = _reached(card, spec)
+    lines += ["", "reached by name, and signed with it", columns(reached)] if reached else []
     return "\n".join(lines)
+
+
+def _reached(card: Card, spec: str) -> list[tuple[str, str]]:
+    """(kind, spec) of every part below the one that is shown, then its kernels."""
+    whole = parts.resolve(card.kind, registry.format_spec(card.name, registry.parse(spec)[1]))
+    found = [(part.kind, part.spec) for part in whole.walk() if part is not whole]
+    kernels = {kernel for part in whole.walk() for kernel in part.kernels()} - {card.name}
+    return [*found, *(("kernel", kernel) for kernel in sorted(kernels))]
 
 
 def _identity(card: Card, spec: str) -> dict[str, Any]:

@@ -204,3 +204,15 @@ def test_a_terminal_that_hung_up_cannot_change_the_exit_code() -> None:
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=write)
     os.close(write)
     assert done.returncode == 129
+
+
+def test_show_tells_what_a_spec_reaches_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "lms/scratch:mixer=sequence/hyena"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    at = lines.index(["reached", "by", "name,", "and", "signed", "with", "it"])
+    assert lines[at + 1 :] == [
+        ["model", "sequence/hyena"],
+        ["kernel", "causal_conv"],
+        ["kernel", "long_conv"],
+        ["kernel", "vandermonde"],
+    ]

@@ -222,6 +222,17 @@ class TestModules:
         assert len({plain, *(self.digest(package, name) for name in changing)}) == 1 + 10
         assert "plugged" not in sys.modules
 
+    def test_a_module_that_names_no_file_reads_all_that_lie_beside_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        package = tmp_path / "plugged"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        (package / "outer.py").write_text("from pathlib import Path\nX = list(Path(__file__).parent.glob('*.csv'))\n")
+        (package / "a.csv").write_text("a")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert len({self.digest(package, name) for name in ("", "a.csv", "outer.py")}) == 3
+
     def test_a_module_that_cannot_be_parsed_is_one_line(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "broken_module.py").write_text("x = = 1\n")
         monkeypatch.syspath_prepend(str(tmp_path))
