@@ -97,10 +97,20 @@ def context_of(network: Any, asked: int) -> int:
     config = network.config.get_text_config(decoder=True)
     named = [getattr(config, name, None) for name in CONTEXT_NAMES]
     own = next((int(value) for value in named if isinstance(value, int) and value > 0), 0)
+    own = min([own, *_places(network)]) if own else 0
     # a sequence model without positions (T5, Mamba) takes any length
     if asked < 0 or (own and asked > own):
         raise UsageError(f"context_length={asked} is not within the model's own {own}.")
     return asked or own or DEFAULT_CONTEXT
+
+
+def _places(network: Any) -> list[int]:
+    """How many positions each table of positions holds whose first rows stand for padding, as in RoBERTa's families."""
+    return [
+        table.num_embeddings - table.padding_idx - 1
+        for name, table in network.named_modules()
+        if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None and "position" in name
+    ]
 
 
 def end_tokens(network: Any, tokenizer_eos: int | None) -> list[int]:

@@ -22,8 +22,8 @@ from harness.models.lms._hf_forward import Interface, Kind, forward
 
 # P positions, V vocabulary
 
-# names that families give to what they remember where its type does not say so (RWKV, older releases)
-MEMORIES = ("past_key_values", "state")
+# names that families give to what they remember where its type does not say so (RoBERTa, RWKV, older releases)
+MEMORIES = ("cache", "past_key_values", "state")
 POSITIONS = ("position_ids", "cache_position")
 ROW = 24  # tokens that are tried
 # how far two passes may be apart, as a share of the spread of the logits; a wrong call is off by 0.01 and more
@@ -45,7 +45,10 @@ def probe(network: Any, context_length: int, given: Mapping[str, Any] | None = N
     rows = _rows(network, length)
     seen = length * 2 // 3
     changed = [*rows[0][:seen], *rows[1][seen:]]
-    logits, other, moved_PV = _whole(network, plain, (*rows, changed), given or {})
+    try:
+        logits, other, moved_PV = _whole(network, plain, (*rows, changed), given or {})
+    except MISFITS as problem:
+        raise DataError(f"{_name(network)}: a plain pass over {length} tokens fails ({_told(problem)}).") from problem
     # a network whose logits are not finite is told by the first request
     finite = not bool((logits.isnan() | logits.isposinf()).any())
     limit = _limit(network) if finite else float("inf")
@@ -61,7 +64,7 @@ def probe(network: Any, context_length: int, given: Mapping[str, Any] | None = N
         try:
             off = _trial(network, way, rows, (logits, other), given or {})
         except MISFITS as problem:
-            told = f"{type(problem).__name__}: {' '.join(str(problem).split())[:150]}"
+            told = _told(problem)
             continue
         if not off > limit:
             return way
@@ -175,6 +178,10 @@ def _half(network: Any) -> bool:
 
 def _name(network: Any) -> str:
     return f"{type(network).__name__} (model_type {network.config.model_type})"
+
+
+def _told(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())[:150]}"
 
 
 def _boundary(config: Any) -> int:

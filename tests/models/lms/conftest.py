@@ -69,8 +69,9 @@ def _checkpoint(
     factory = transformers.AutoModelForSeq2SeqLM if made.is_encoder_decoder else transformers.AutoModelForCausalLM
     network = factory.from_config(made).eval()
     with torch.no_grad():
-        for weight in network.parameters():
-            if weight.dim() > 1:
+        for name, weight in network.named_parameters():
+            # the logarithm of a decay, of which four times as much forgets everything at once
+            if weight.dim() > 1 and not name.endswith("A_log"):
                 weight *= scale
     network.save_pretrained(path)
     _tokenizer(path, **tokens)

@@ -154,7 +154,9 @@ def test_hidden_layers_are_those_of_transformers(runtime: HfRuntime) -> None:
     state = runtime.step(runtime.start(1, 20), [TOKENS[:9]]).state
     step = runtime.step(state, [TOKENS[9:]], Want(logits="none", hidden=(0, 1, -1)))
     for layer in (0, 1, -1):
-        torch.testing.assert_close(step.hidden[layer][0], expected.hidden_states[layer][0, 9:], atol=1e-4, rtol=1e-4)
+        right = expected.hidden_states[layer][0, 9:]
+        # Mamba's sharpened layers reach 400,000
+        torch.testing.assert_close(step.hidden[layer][0], right, atol=1e-4 + 1e-6 * right.abs().max().item(), rtol=1e-4)
     with pytest.raises(UsageError, match="after the final norm"):
         runtime.step(runtime.start(1, 20), [TOKENS], Want(hidden=(2,)))
 
@@ -183,14 +185,12 @@ def test_an_empty_prompt_begins_with_the_first_token(llama: Path) -> None:
     assert answer.prompt_tokens == 1
 
 
-def test_a_continuation_that_merges_with_the_context_is_split_as_lm_eval_splits(llama: Path) -> None:
+def test_a_continuation_that_merges_with_the_context_is_encoded_apart(llama: Path) -> None:
     model = Hf(path=str(llama)).load(SETTING)
     # " the" is one token, so that "t" + "he" merges across the border
     context, continuation, _ = model.pair("on t", "he mat")
-    joint, _ = model.tokenizer.encode("on the mat")
-    alone, _ = model.tokenizer.encode("on t")
-    assert context == alone
-    assert continuation == joint[len(alone) :]
+    assert context == model.tokenizer.encode("on t")[0]
+    assert continuation == model.tokenizer.encode("he mat", special=False)[0]
     merged, spaced = model.score([Score("on t", "he mat"), Score("on ", "the mat")], meter=METER)
     assert isinstance(merged, Scored)
     assert isinstance(spaced, Scored)
@@ -360,3 +360,19 @@ def test_how_a_family_rewinds_is_a_fact_of_the_result(kind: str, place: Path) ->
         assert told.startswith(("reads the kept tokens again", "keeps nothing"))
     else:
         assert told == "cuts keys and values"
+
+
+def test_positions_that_stand_for_padding_are_no_room_for_tokens(checkpoint: Callable[..., Path]) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    place = checkpoint("roberta", config=sizes | {"is_decoder": True, "max_position_embeddings": 40})
+    lm = Hf(path=str(place)).load(SETTING).lm
+    # the padding token is 2, and the positions 0, 1 and 2 are its own
+    assert lm.context_length == 37
+    assert lm.step(lm.start(1, 37), [[7] * 37]).logits.shape == (1, 1, 320)
+
+
+def test_a_network_whose_plain_pass_fails_is_refused_in_one_line(checkpoint: Callable[..., Path]) -> None:
+    place = checkpoint("gptj", config={"n_embd": 32, "n_layer": 1, "n_head": 4, "n_positions": 64, "rotary_dim": 32})
+    with pytest.raises(DataError, match="GPTJForCausalLM .* a plain pass over 24 tokens fails") as caught:
+        Hf(path=str(place)).load(SETTING)
+    assert "\n" not in str(caught.value)
