@@ -100,7 +100,8 @@ def memory(made: MatrixLSTM, x: torch.Tensor, stabilised: bool) -> torch.Tensor:
         weight = (q[:, :, time] * total).sum(-1).abs()
         outputs.append((q[:, :, time, None] @ matrix)[:, :, 0] / torch.maximum(weight, torch.exp(-peak))[..., None])
     y = torch.stack(outputs, 2)
-    leave: torch.Tensor = made.out(torch.sigmoid(made.leave(x)) * join_heads(made.norm(y)))
+    normed = made.norm(y.transpose(1, 2)).flatten(2)
+    leave: torch.Tensor = made.out(torch.sigmoid(made.leave(x)) * normed)
     return leave
 
 
