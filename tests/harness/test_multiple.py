@@ -88,6 +88,18 @@ def test_friedman_equals_scipy_and_separates_a_clear_winner():
     assert result.different == ((0, 1), (0, 2))
 
 
+def test_no_pair_differs_where_friedman_does_not_reject():
+    rng = np.random.default_rng(30)
+    scores = np.round(rng.normal(size=(8, 4)), 2)
+    scores[:, 0] += np.round(rng.exponential(0.8, 8), 2)
+    result = rank(scores)
+    assert result.friedman_p == pytest.approx(0.2725, abs=1e-4)
+    # one pair alone would pass: 0.0469 after Holm
+    assert sorted(p for _, _, p in result.pairs)[:2] == pytest.approx([0.046875, 1.0])
+    assert result.different == ()
+    assert rank(scores[:, [0, 2]]).different == ((0, 1),)
+
+
 def test_equal_competitors_are_not_different():
     result = rank(np.ones((5, 3)))
     assert result.friedman_p == 1.0

@@ -10,8 +10,16 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.api.errors import UsageError
-from harness.api.metrics import MeanMetric
-from harness.paired import compare, examples_needed, mcnemar, paired_bootstrap, randomisation, wilcoxon
+from harness.api.metrics import MeanMetric, Metric
+from harness.paired import (
+    bonett_price,
+    compare,
+    examples_needed,
+    mcnemar,
+    paired_bootstrap,
+    randomisation,
+    wilcoxon,
+)
 
 
 class Mean(MeanMetric):
@@ -130,3 +138,68 @@ def test_examples_needed_shrinks_the_interval_to_the_margin():
     half = (later.interval[1] - later.interval[0]) / 2
     distance = min(abs(result.value - 0.02), abs(result.value + 0.02))
     assert half == pytest.approx(distance, rel=0.15)
+
+
+def test_a_drawn_randomisation_is_never_surer_than_its_draws_allow():
+    # 20 equal signs: 99 draws, none as extreme
+    assert randomisation(Mean(), np.zeros(20), np.ones(20), draws=99) == pytest.approx(1 / 100)
+
+
+def test_bonett_and_prices_interval_adds_one_question_to_each_side():
+    first, second = np.array([1] * 8 + [0] * 12), np.array([1] * 7 + [0] + [1] * 5 + [0] * 7)
+    # gained 5, lost 1 of 20: (6 - 2) / 22 ± 1.96 sqrt((8 / 22 - (4 / 22)²) / 22)
+    half = 1.959964 * math.sqrt((8 / 22 - (4 / 22) ** 2) / 22)
+    assert bonett_price(first, second) == pytest.approx((4 / 22 - half, 4 / 22 + half), abs=1e-6)
+
+
+def test_answers_that_never_differ_leave_room_for_a_difference():
+    result = compare(Share(), np.ones((30, 1)), np.ones((30, 1)))
+    assert result.interval == pytest.approx((-0.0866, 0.0866), abs=1e-4)
+
+
+def test_the_interval_of_scores_is_students_with_the_freedom_of_their_kurtosis():
+    rng = np.random.default_rng(9)
+    first, second = rng.uniform(size=(2, 12))
+    change = second - first
+    kurtosis = scipy_stats.kurtosis(change, fisher=False, bias=False)
+    degrees = min(11.0, 24 / (kurtosis - 1))
+    half = scipy_stats.t.ppf(0.975, degrees) * scipy_stats.sem(change)
+    assert compare(Mean(), first, second).interval == pytest.approx((change.mean() - half, change.mean() + half))
+
+
+def test_the_interval_holds_0_where_the_test_cannot_tell_the_runs_apart():
+    # four equal signs have p = 1/8, while Student's interval of 2.4 ± 1.3 would leave 0 out
+    result = compare(Mean(), np.zeros(4), np.array([2.0, 2.5, 1.6, 3.5]))
+    assert result.p == 1 / 8
+    assert result.interval[0] == 0.0
+    assert result.interval[1] == pytest.approx(3.706, abs=1e-3)
+
+
+def test_the_interval_of_a_difference_of_medians_is_a_bootstraps():
+    class Median(Metric):
+        name = "median"
+
+        def measure(self, example, responses):
+            return np.zeros(1)
+
+        def reduce(self, statistics):
+            return float(np.median(statistics))
+
+    first = np.random.default_rng(10).normal(size=41)
+    result = compare(Median(), first, first + 1.0, draws=200)
+    assert result.interval == pytest.approx((1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("metric", "draw"),
+    [
+        (Mean(), lambda rng: rng.beta(0.5, 2.5, size=(2, 10))),
+        (Share(), lambda rng: (rng.random((2, 50)) < 0.9).astype(float)),
+    ],
+)
+def test_runs_that_differ_by_nothing_are_told_apart_in_one_case_of_twenty_at_most(metric, draw):
+    rng = np.random.default_rng(11)
+    found = [compare(metric, *draw(rng)) for _ in range(600)]
+    # three standard errors of 600 cases are 0.027
+    assert np.mean([result.p < 0.05 for result in found]) <= 0.077
+    assert all(result.interval[0] <= 0 <= result.interval[1] for result in found if result.p >= 0.05)
