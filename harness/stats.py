@@ -210,7 +210,7 @@ def units_of(rows_NS: Array, groups_N: Indices | None) -> int:
 
 def right_or_wrong(metric: Metric, rows_NS: Array) -> bool:
     """Whether every example lies at one end or the other of a mean's finite scale."""
-    return isinstance(metric, MeanMetric) and _both_ends(metric) and bool(np.isin(rows_NS[:, 0], metric.scale).all())
+    return isinstance(metric, MeanMetric) and _both_ends(metric) and bool(np.isin(rows_NS[:, 0], _scale(metric)).all())
 
 
 def sums(metric: Metric) -> bool:
