@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = ("dev",)
+EXTRAS = ("dev", "oracles")
 NOT_AT_FLOORS = ("torch", "triton", "setuptools")
 
 
