@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from harness.api.errors import DataError
 from harness.cache import cache_root, write_whole
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def sha256(path: Path) -> str:
@@ -17,7 +20,7 @@ def sha256(path: Path) -> str:
     stamp = [facts.st_size, facts.st_mtime_ns]
     known = _remembered()
     entry = known.get(str(path))
-    if isinstance(entry, list) and len(entry) == 3 and entry[:2] == stamp:
+    if isinstance(entry, list) and entry[:2] == stamp and len(entry) == 3 and SHA256.fullmatch(str(entry[2])):
         return str(entry[2])
     digest = compute(path)
     _remember(str(path), [*stamp, digest])

@@ -137,6 +137,7 @@ def resolve(kind: Kind, query: str) -> str:
 def select(kind: Kind, text: str) -> list[str]:
     """Specs named by a command-line value: comma-separated, `folder/*` expanded, names resolved, parameters checked."""
     chosen: list[str] = []
+    goes_on = False  # whether the spec before has parameters, whose value may have been cut at its comma
     for spec in split_specs(text):
         name, parameters = parse(spec)
         if "*" in name:
@@ -145,11 +146,22 @@ def select(kind: Kind, text: str) -> list[str]:
             if not matches:
                 raise UsageError(f"no {kind} matches {name!r}.{_suggest(name.split('/')[0], _places(kind))}")
         else:
-            matches = [resolve(kind, name)]
+            matches = [_resolved(kind, name, goes_on)]
+        goes_on = bool(parameters)
         for match in matches:
             check_parameters(kind, match, parameters)
             chosen.append(format_spec(match, parameters))
     return list(dict.fromkeys(chosen))
+
+
+def _resolved(kind: Kind, name: str, goes_on: bool) -> str:
+    try:
+        return resolve(kind, name)
+    except UsageError as problem:
+        if not goes_on:
+            raise
+        advice = "Should the comma before it be part of a value, write that value in quotes: parameter='a,b'."
+        raise UsageError(f"{problem} {advice}") from problem
 
 
 def create(kind: Kind, spec: str) -> Any:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.runner import Outcome
 
 T = TypeVar("T")
+FAILURES = 3  # kinds of failure that are told of a run in which every example failed
 BUDGET = {"steps": int, "seconds": float, "tokens": int, "parameters": int}
 
 
@@ -173,6 +174,12 @@ def _report(plan: Plan, outcomes: Sequence[Outcome], options: argparse.Namespace
     for outcome in outcomes:
         if outcome.error is not None:
             say(f"failed: {outcome.cell.title}: {outcome.error}")
+        elif outcome.finished is not None and outcome.finished.result.all_failed:
+            # the table has room for the beginning alone
+            for kind in outcome.finished.result.failures[:FAILURES]:
+                say(
+                    f"failed: {outcome.cell.title}: {kind.message} ({kind.count} of {outcome.finished.result.examples})"
+                )
     for refusal in plan.refusals:
         say(f"refused: {plain(refusal.reason)}")
     # a pattern asks for what fits; names that were spelled out ask for every combination

@@ -194,7 +194,7 @@ def _generated(answer: Mapping[str, Any] | Failure, stops: Sequence[str], chat: 
         return choice
     reason = choice.get("finish_reason")
     if reason is not None and reason not in (*ENDED, *CUT):
-        return Failure(f"the server gave no whole answer: its finish_reason is {str(reason)[:40]!r}.")
+        return Failure(f"the server gave no whole answer: its finish_reason is {secrets.masked(str(reason))[:40]!r}.")
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     if chat and isinstance(message.get("refusal"), str) and message["refusal"]:
@@ -285,7 +285,10 @@ def _echoed(choice: Mapping[str, Any]) -> _Pieces | Failure:
     """Tokens, log-probabilities and whether each token was the likeliest, from `echo` with `logprobs`."""
     given = choice.get("logprobs")
     if not isinstance(given, dict):
-        return Failure("the server returned no log-probabilities of the prompt; it may not support echo.")
+        return Failure(
+            "the server returned no log-probabilities of the prompt; vLLM, SGLang and llama-cpp-python do, "
+            "llama-server and Ollama do not."
+        )
     pieces, logprobs = given.get("tokens"), given.get("token_logprobs")
     tops = given.get("top_logprobs")
     if not isinstance(pieces, list) or not isinstance(logprobs, list) or not all(isinstance(p, str) for p in pieces):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -190,6 +191,8 @@ def test_a_cell_without_one_answer_has_failed(capsys: pytest.CaptureFixture[str]
     assert "\x00" not in captured.out + captured.err
     rows = captured.out.strip().splitlines()
     assert len(rows) == 3
+    # the table has room for the beginning of a reason, the line for all of it
+    assert re.search(r"^failed: \S*echo x \S*parrot:say=hostile: .* \(4 of 4\)$", captured.err, re.MULTILINE)
 
 
 def test_hostile_output_breaks_neither_table_nor_board(capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,3 +93,10 @@ def test_what_is_shown_of_a_broken_spec_holds_no_key() -> None:
 def test_what_is_no_secret_passes(text: str) -> None:
     assert secrets.found(text) == ""
     assert secrets.masked(text) == text
+
+
+def test_a_name_that_may_be_the_rest_of_a_value_says_how_to_quote() -> None:
+    with pytest.raises(UsageError, match=r"no task named 'b'.*write that value in quotes: parameter='a,b'"):
+        registry.select("task", "few_shot_series/uea:folder=a,b")
+    with pytest.raises(UsageError, match=r"no task named 'b'\.$"):
+        registry.select("task", "few_shot_series/uea,b")
