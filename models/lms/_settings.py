@@ -1,4 +1,4 @@
-"""What does one key of a `config.json` say? A value of its type within its bounds, or one line that names the key."""
+"""What does one key of a configuration say? A value of its type within its bounds, or one line that names the key."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ class Settings:
     A key that is absent or null is the given default, or refused where there is none.
     """
 
-    def __init__(self, given: Mapping[str, Any], place: str = "") -> None:
-        self.given, self._place = given, place
+    def __init__(
+        self, given: Mapping[str, Any], place: str = "", *, source: str = "config.json", remedy: str = "add it"
+    ) -> None:
+        self.given = given
+        self._place, self._source, self._remedy = place, source, remedy
 
     def whole(self, key: str, default: int | None = None, *, least: int = 1, most: int = 1 << 31) -> int:
         """A whole number from `least` to `most`."""
@@ -50,6 +53,13 @@ class Settings:
             raise self.refused(key, "a text was expected")
         return value
 
+    def texts(self, key: str) -> list[str]:
+        """A list of texts, one at least."""
+        value = self._value(key, None)
+        if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+            raise self.refused(key, "a list of texts was expected")
+        return value
+
     def numbers(self, key: str, count: int) -> tuple[float, ...]:
         """So many finite numbers above 0."""
         value = self._value(key, None)
@@ -75,10 +85,10 @@ class Settings:
     def refused(self, key: str, why: str) -> DataError:
         """The error of a key, which the caller raises."""
         if key not in self.given:
-            return DataError(f"config.json: {self._named(key)} is missing, and has no default; add it.")
+            return DataError(f"{self._source}: {self._named(key)} is missing, and has no default; {self._remedy}.")
         found = repr(self.given[key])
         found = found if len(found) <= 60 else found[:57] + "..."
-        return DataError(f"config.json: {self._named(key)} is {found}; {why}.")
+        return DataError(f"{self._source}: {self._named(key)} is {found}; {why}.")
 
     def _value(self, key: str, default: object) -> Any:
         value = self.given.get(key)

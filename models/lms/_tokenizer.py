@@ -5,7 +5,7 @@ Importing transformers costs 2.6 s of CPU; `tokenizers` alone costs 0.1 s, and i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -15,7 +15,7 @@ from harness.api.errors import DataError
 from harness.api.types import Turn
 from harness.models.lms._json_file import read_object
 from harness.models.lms._template import Template
-from harness.models.lms._tokenizer_file import refuse_what_panics
+from harness.models.lms._tokenizer_file import asked, one_line, refuse_what_panics
 
 # what templates may name, as transformers passes it
 NAMED_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
@@ -72,7 +72,7 @@ class FolderTokenizer:
             text.encode()
         except UnicodeEncodeError as problem:
             raise ValueError(f"the text holds a lone surrogate at character {problem.start}") from problem
-        encoding = _foreign(lambda: self._engine.encode(text, add_special_tokens=special))
+        encoding = asked(lambda: self._engine.encode(text, add_special_tokens=special))
         ids, spans = list(encoding.ids), list(encoding.offsets)
         if special and goes_on and self._after:
             ids, spans = ids[: -self._after], spans[: -self._after]
@@ -80,7 +80,7 @@ class FolderTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text without special tokens."""
-        return str(_foreign(lambda: self._engine.decode(list(tokens), skip_special_tokens=True)))
+        return str(asked(lambda: self._engine.decode(list(tokens), skip_special_tokens=True)))
 
     def chat(self, turns: Sequence[Turn]) -> str:
         """The rendered conversation; ValueError when there is no template or it refuses the turns."""
@@ -96,7 +96,7 @@ class FolderTokenizer:
     def _added_after(self) -> int:
         """How many tokens (EOS, a separator) the tokenizer puts behind every text."""
         for text in PROBES:
-            added = list(_foreign(lambda text=text: self._engine.encode(text)).special_tokens_mask)
+            added = list(asked(lambda text=text: self._engine.encode(text)).special_tokens_mask)
             if not all(added):
                 return added[::-1].index(0)
         return 0
@@ -107,11 +107,11 @@ def _engine(folder: Path) -> Engine:
     if path.is_file():
         refuse_what_panics(path)
         try:
-            engine = _foreign(lambda: Engine.from_file(str(path)))
+            engine = asked(lambda: Engine.from_file(str(path)))
             engine.no_truncation()
             engine.no_padding()
             # what a file lacks is often found out at the first text only
-            _foreign(lambda: engine.encode("a"))
+            asked(lambda: engine.encode("a"))
         except ValueError as problem:
             raise DataError(f"{path} is not a tokenizer file that can be used ({problem}).") from problem
         return engine
@@ -119,25 +119,9 @@ def _engine(folder: Path) -> Engine:
     from transformers import AutoTokenizer
 
     try:
-        return _foreign(lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
+        return asked(lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer)
     except (OSError, ValueError, AttributeError) as problem:
-        raise DataError(f"{folder} holds no tokenizer that can be read: {_line(problem)}") from problem
-
-
-def _foreign(call: Callable[[], Any]) -> Any:
-    """The answer of a library that raises bare Exception, or a panic, which is a BaseException; ValueError for both."""
-    try:
-        return call()
-    except (OSError, ValueError, AttributeError, MemoryError):
-        raise
-    except BaseException as problem:
-        if type(problem) is Exception or type(problem).__name__ == "PanicException":
-            raise ValueError(f"the tokenizer failed: {_line(problem)}") from problem
-        raise
-
-
-def _line(problem: BaseException) -> str:
-    return " ".join(str(problem).split())[:300]
+        raise DataError(f"{folder} holds no tokenizer that can be read: {one_line(problem)}") from problem
 
 
 def _with_map(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Any]:

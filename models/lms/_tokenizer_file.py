@@ -5,6 +5,7 @@ A panic is no exception that can be trusted to be caught: some (a merge cut insi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ def refuse_what_panics(path: Path) -> None:
             raise DataError(
                 f"{path}: merge {merge!r} does not continue with {prefix!r}, its model's continuing_subword_prefix."
             )
+
+
+def asked(call: Callable[[], Any]) -> Any:
+    """The library's answer; ValueError for its bare Exception and for a panic, which is a BaseException."""
+    try:
+        return call()
+    except (OSError, ValueError, AttributeError, MemoryError):
+        raise
+    except BaseException as problem:
+        if type(problem) is Exception or type(problem).__name__ == "PanicException":
+            raise ValueError(f"the tokenizer failed: {one_line(problem)}") from problem
+        raise
+
+
+def one_line(problem: BaseException) -> str:
+    """What an exception says, without line breaks, and not for ever."""
+    return " ".join(str(problem).split())[:300]
 
 
 def _second(merge: Any) -> str | None:
