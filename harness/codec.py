@@ -41,13 +41,13 @@ def loads(text: str) -> Any:
     return unpack(parse(text))
 
 
-def parse(text: str | bytes) -> Any:
-    """JSON that anybody may have written, as it stands.
+def parse(text: str | bytes, *, constants: bool = False) -> Any:
+    """JSON that anybody may have written, as it stands; `constants`: with NaN and Infinity as Python spells them.
 
     Errors: DataError when it is no JSON, deeper than `DEEPEST`, or holds a whole number beyond 64 bits.
     """
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=float if constants else _refused)
     except (ValueError, RecursionError) as problem:
         beginning = text[:60] if isinstance(text, str) else text[:60].decode("utf-8", "backslashreplace")
         raise DataError(f"this is not JSON ({problem}); it begins {beginning!r}.") from problem
@@ -56,6 +56,8 @@ def parse(text: str | bytes) -> Any:
         large = next((item for item in level if isinstance(item, int) and abs(item) >= LARGEST), None)
         if large is not None:
             raise DataError(f"a stored whole number has {large.bit_length()} bits, beyond the 63 that are read.")
+        if not constants and any(isinstance(item, float) and math.isinf(item) for item in level):
+            raise DataError("a stored number is larger than any that can be computed with.")
         level = [part for item in level if isinstance(item, (dict, list)) for part in _within(item)]
         if not level:
             return found
@@ -146,6 +148,10 @@ def unpack_matrix(stored: Mapping[str, Any]) -> NDArray[np.float64]:
         raise DataError(f"stored statistics cannot be read: {problem}.") from problem
 
 
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is not of JSON")
+
+
 def _within(item: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return item.values() if isinstance(item, dict) else item
 
@@ -160,7 +166,8 @@ def _type(name: Any) -> np.dtype[Any]:
     # NumPy evaluates some names, and an array of objects would hold addresses
     if PLAIN_TYPE.fullmatch(_text(name)) is None:
         raise ValueError(f"arrays of type {name[:20]!r} are not read")
-    return np.dtype(name)
+    found: np.dtype[Any] = np.dtype(name)
+    return found
 
 
 def _is_default(item: Field[Any], value: Any) -> bool:

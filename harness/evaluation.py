@@ -20,7 +20,7 @@ from harness.batching import Budget, Pending, answer, batches
 from harness.boundary import ForeignError, foreign
 from harness.contestant import Contestant
 from harness.journal import MANIFEST, RESULT, Entry, RunFolder, entry_at
-from harness.ledger import Ledger
+from harness.ledger import Ledger, UnevenError
 from harness.pairing import Pairing
 from harness.results import RunResult
 from harness.session import Progress, Session, Shelf
@@ -108,12 +108,27 @@ class Evaluation:
         self._joules = None if used is None or self._joules is None else self._joules + used
 
     def _replay(self) -> None:
-        self._manifest = self._folder.read_json(MANIFEST) or {}
-        if self._manifest.get("signature") != self._signature:
+        self._manifest = self._folder.read_json(MANIFEST)
+        if not _whole(self._manifest) or self._manifest["signature"] != self._signature:
             # a folder without a readable manifest of this very signature vouches for nothing
-            self._folder.clear()
-            self._manifest = {"signature": self._signature, "identity": None, "notes": []}
-            self._folder.write_json(MANIFEST, self._manifest)
+            self._begin_anew()
+        try:
+            self._take_up()
+        except UnevenError as problem:
+            # each line is as it was written, but no run of this signature wrote them all
+            self._session.announce(f"{self._folder.path}: its journal contradicts itself ({problem}); computed anew.")
+            self._begin_anew()
+            self._take_up()
+        self._resumed = self._ledger.finished
+
+    def _begin_anew(self) -> None:
+        self._folder.clear()
+        self._ledger, self._unscored = Ledger(self._pairing.metrics), {}
+        self._manifest = {"signature": self._signature, "identity": None, "notes": []}
+        self._folder.write_json(MANIFEST, self._manifest)
+
+    def _take_up(self) -> None:
+        """Take what is finished from the journal."""
         names = {metric.name for metric in self._pairing.metrics}
         for offset, entry in self._folder.replay():
             if self._ledger.knows(entry.id):
@@ -122,7 +137,6 @@ class Evaluation:
                 self._ledger.add(entry)
             else:
                 self._unscored[entry.id] = offset
-        self._resumed = self._ledger.finished
 
     def _came_up(self, identity: Mapping[str, Any], notes: tuple[str, ...]) -> None:
         """The model says what it is; the first session's word stands for the run."""
@@ -338,6 +352,17 @@ class Evaluation:
             "energy_joules": self._joules,
             "energy_source": self._energy.source,
         }
+
+
+def _whole(manifest: Any) -> bool:
+    """Whether a manifest from the disk holds what this run is going to read from it."""
+    return (
+        isinstance(manifest, dict)
+        and {"signature", "identity", "notes"} <= set(manifest)
+        and isinstance(manifest["identity"], (dict, type(None)))
+        and isinstance(manifest["notes"], list)
+        and all(isinstance(note, str) for note in manifest["notes"])
+    )
 
 
 def ran(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,10 @@ _PENDING = -1  # reached in the stream, not finished
 _REACHED = 1
 
 
+class UnevenError(HarnessError):
+    """A metric's statistics are not as many in every example."""
+
+
 @dataclass(slots=True)
 class _Column:
     """One metric's statistics, row after row, without the rows of failed examples."""
@@ -176,7 +180,7 @@ class Ledger:
             values = np.asarray(entry.statistics[name], dtype=np.float64).ravel()
             column = self._columns.setdefault(name, _Column(len(values), array("d")))
             if len(values) != column.width:
-                raise HarnessError(
+                raise UnevenError(
                     f"metric {name} gave {len(values)} statistics for example {entry.id!r}, "
                     f"but {column.width} for those before; it must always give as many."
                 )

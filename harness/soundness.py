@@ -13,12 +13,14 @@ import numpy as np
 
 from harness import signature as signatures
 from harness import timing
+from harness.api import secrets
 from harness.api.errors import DataError
 
 if TYPE_CHECKING:
     from harness.results import Measurement, RunResult
 
 Check = Callable[[Any], bool]
+LONGEST = 10_000  # letters of a spec, which may hold several paths
 
 
 def check_signature(signature: Mapping[str, Any], origin: str) -> None:
@@ -27,6 +29,10 @@ def check_signature(signature: Mapping[str, Any], origin: str) -> None:
         if key not in signature:
             raise DataError(f"{origin}: its signature lacks {key!r}.")
     _kinds(signature, SIGNATURE, f"{origin}: its signature")
+    for key in ("task", "model", "decoder"):
+        secret = secrets.found(signature.get(key) or "")
+        if secret:
+            raise DataError(f"{origin}: its {key} holds {secret}, which must not be shown; run it again without.")
 
 
 def check(result: RunResult, origin: str) -> None:
@@ -97,6 +103,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -126,6 +136,7 @@ def _columns(value: Any) -> bool:
 
 
 TEXT = ("text", _text)
+NAME = (f"a name of at most {LONGEST:,} letters", _name)
 MAYBE_TEXT = ("text or null", _or_none(_text))
 AMOUNT = ("a number of 0 or more, or null", _or_none(_amount))
 TEXTS = ("an object of texts, or null", _or_none(_mapping_of(_text)))
@@ -134,11 +145,11 @@ OBJECT = ("an object, or null", _or_none(lambda value: isinstance(value, Mapping
 
 # what must be of a kind wherever it is there; a key that is not named here may be anything
 SIGNATURE: Mapping[str, tuple[str, Check]] = {
-    "task": TEXT,
-    "model": TEXT,
-    "split": TEXT,
+    "task": NAME,
+    "model": NAME,
+    "split": NAME,
     "seed": ("a whole number", _whole),
-    "decoder": MAYBE_TEXT,
+    "decoder": ("a name or null", _or_none(_name)),
     "limit": AMOUNT,
     "budget": AMOUNTS,
     "metrics": ("an object of texts", _mapping_of(_text)),

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import results
-from harness.api import registry
+from harness.api import registry, secrets
 from harness.api.errors import DataError, HarnessError
 from harness.api.metrics import Metric
 from harness.api.protocols import Task
@@ -56,10 +56,20 @@ def record_of(run: Path, quote: bool = False) -> Record:
     """
     result = results.load(run)
     agreement.check(result, str(run))
+    _without_secrets(result, run)
     answered = [(entry.id, entry) for _, entry in entries(run)]
     texts = {name: _digest(entry.responses) for name, entry in answered}
     outputs = tuple(texts.values()) if all(texts.values()) and len(texts) <= OUTPUTS else ()
     return Record(result, outputs=outputs, samples=tuple(_samples(result, dict(answered), quote)))
+
+
+def _without_secrets(result: results.RunResult, run: Path) -> None:
+    """DataError when what the run says of itself holds a secret: records are for everybody."""
+    said = [*result.notes, *(kind.message for kind in result.failures)]
+    said += [str(part) for facts in (result.signature, result.identity, result.environment) for part in facts.values()]
+    kind = next(filter(None, map(secrets.found, said)), "")
+    if kind:
+        raise DataError(f"{run} holds {kind}, which must not be published; mend its cause and run it with --fresh.")
 
 
 def _samples(result: results.RunResult, answered: Mapping[str, Entry], quote: bool) -> list[Sample]:

@@ -104,7 +104,7 @@ def read(text: str, names: Mapping[str, str], model: str = "") -> list[Record]:
     Errors: DataError when the text is not such a file.
     """
     try:
-        stored = codec.parse(text)
+        stored = codec.parse(text, constants=True)
     except DataError as problem:
         raise DataError(f"this is no lm-eval results file: {problem}") from problem
     tasks = stored.get("results") if isinstance(stored, dict) else None
@@ -159,7 +159,7 @@ def _record(stored: Mapping[str, Any], name: str, task: str, model: str) -> Reco
     }
     soundness.check_signature(signature, name)
     environment = {"date": _iso(stored.get("date")), "commit": str(stored.get("git_hash") or "")}
-    parameters = config.get("model_num_parameters")
+    parameters = config.get("model_num_parameters") or 0
     result = RunResult(
         signature=signature,
         digest=signatures.digest(signature),
@@ -217,7 +217,7 @@ def _whole(told: Any, what: str) -> int:
     """A count or seed, 0 where the file has none (lm-eval writes that as "N/A" too)."""
     if told is None or told == UNKNOWN:
         return 0
-    if not _is_number(told) or told != int(told) or told < 0:
+    if not _is_number(told) or told != int(told) or not 0 <= told < codec.LARGEST:
         raise DataError(f"{what} is {str(told)[:60]!r}; it should be a whole number of 0 or more.")
     return int(told)
 

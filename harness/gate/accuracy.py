@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,10 @@ def cell_name(result: RunResult) -> str:
 def cell_of(record: RunResult) -> Cell:
     """The cell that has to run now to be comparable with a record."""
     signature = record.signature
-    budget = signature.get("budget")
+    budget = signature.get("budget") or {}
+    unknown = set(budget) - {item.name for item in fields(Budget)}
+    if unknown:
+        raise DataError(f"{cell_name(record)} has a budget of {', '.join(sorted(unknown))}, which is not known here.")
     return Cell(
         task=record.task,
         model=record.model,
@@ -117,7 +120,7 @@ def cell_of(record: RunResult) -> Cell:
         limit=signature.get("limit"),
         seed=int(signature["seed"]),
         dtype=str(signature.get("dtype", "auto")),
-        budget=Budget(**budget) if budget else Budget(),
+        budget=Budget(**budget),
     )
 
 

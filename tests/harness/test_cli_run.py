@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness import cli, parts
+from harness import cli, environment, parts
 from harness.api.errors import UsageError
 from harness.commands.run import parse_budget, parse_seeds, resuming
 
@@ -193,6 +193,29 @@ def test_a_cell_without_one_answer_has_failed(capsys: pytest.CaptureFixture[str]
     assert len(rows) == 3
     # the table has room for the beginning of a reason, the line for all of it
     assert re.search(r"^failed: \S*echo x \S*parrot:say=hostile: .* \(4 of 4\)$", captured.err, re.MULTILINE)
+
+
+def test_the_leaderboard_holds_the_runs_of_every_command_and_the_newest_of_a_cell(tmp_path, capsys) -> None:
+    assert run("--task", "tiny/echo", "--model", "tiny/parrot") == 0
+    assert run("--task", "tiny/echo", "--model", "tiny/parrot:say=other") == 0
+    file = next(Path("runs").rglob("result.json"))
+    (file.parent / "copy").mkdir()
+    (file.parent / "copy" / "result.json").write_text("{}")
+    capsys.readouterr()
+    assert run("--task", "tiny/echo", "--model", "tiny/parrot") == 0
+    lines = Path("runs/leaderboard.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("|")[1].strip() for line in lines if line.startswith("| tiny/parrot")]
+    assert rows == ["tiny/parrot", "tiny/parrot:say=other"]
+    assert "left out: runs/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("load", "marked"), [(0.0, False), (99.0, True)])
+def test_speeds_of_a_busy_machine_are_marked_in_the_table(monkeypatch, capsys, load, marked) -> None:
+    monkeypatch.setattr(environment, "load", lambda: load)
+    assert run("--task", "tiny/echo", "--model", "tiny/parrot") == 0
+    shown = capsys.readouterr().out
+    assert ("† taken while other work ran on the machine" in shown) is marked
+    assert ("†  " in shown) is marked
 
 
 def test_hostile_output_breaks_neither_table_nor_board(capsys: pytest.CaptureFixture[str]) -> None:

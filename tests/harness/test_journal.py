@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,34 @@ def test_a_journal_cut_anywhere_keeps_every_whole_line(tmp_path):
     for size in range(len(data) + 1):
         (tmp_path / JOURNAL).write_bytes(data[:size])
         assert len(replayed(tmp_path)[0]) == sum(end <= size for end in ends)
+
+
+GOOD = {"id": "a", "asked": "x", "responses": [{"type": "Generated", "text": "t"}], "statistics": {"m": [1.0]},
+        "timings": {}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {key: value for key, value in GOOD.items() if key != "id"},
+        [1],
+        GOOD | {"statistics": {"m": [{"$float": "x"}]}},
+        GOOD | {"statistics": {"m": {"$array": "AAAA", "dtype": "<f8", "shape": [1]}}},
+        GOOD | {"responses": ["x"]},
+        GOOD | {"responses": [{"type": "Generated", "text": "t", "new": 1}]},
+        GOOD | {"timings": {"latency": "x"}},
+        GOOD | {"timings": {"batch": {"spans": {"decode": None}}}},
+        GOOD | {"tags": {"length": 3}},
+    ],
+)
+def test_a_line_of_another_shape_is_passed_over_though_its_checksum_holds(tmp_path, body):
+    filled(tmp_path, "b")
+    text = json.dumps(body, separators=(",", ":")).encode()
+    line = b'{"crc32":"' + f"{zlib.crc32(text):08x}".encode() + b'","entry":' + text + b"}\n"
+    (tmp_path / JOURNAL).write_bytes(line + (tmp_path / JOURNAL).read_bytes())
+    names, said = replayed(tmp_path)
+    assert names == ["b"]
+    assert "1 damaged line(s); those examples are computed again" in said[0]
 
 
 def test_any_changed_byte_of_a_middle_line_loses_that_example_alone_and_is_announced(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,6 +54,35 @@ def test_a_damaged_middle_line_is_reported_and_that_example_alone_computed(tmp_p
     assert len(asked_of(log)) == 2
     assert len(said) == 1
     assert "1 damaged line" in said[0]
+
+
+def resealed(line: bytes, **changes: Any) -> bytes:
+    body = json.loads(line)["entry"] | changes
+    text = json.dumps(body, separators=(",", ":")).encode()
+    return b'{"crc32":"' + f"{zlib.crc32(text):08x}".encode() + b'","entry":' + text + b"}\n"
+
+
+def test_a_journal_whose_lines_contradict_each_other_is_computed_anew(tmp_path):
+    whole = run_pairing(pairing(), session(tmp_path))
+    before, log, said = stored(whole), tmp_path / "log", []
+    lines = (whole.folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    statistics = {name: [*values, 0.5] for name, values in json.loads(lines[3])["entry"]["statistics"].items()}
+    lines[3] = resealed(lines[3], statistics=statistics)
+    (whole.folder / JOURNAL).write_bytes(b"".join(lines))
+    (whole.folder / RESULT).unlink()
+    assert stored(run_pairing(pairing(model=Scorer(log=log)), session(tmp_path, announce=said.append))) == before
+    assert len(asked_of(log)) == 2 * 40
+    assert "its journal contradicts itself" in said[0]
+
+
+@pytest.mark.parametrize("change", [{"identity": None, "notes": 3}, {"identity": [1]}, {"notes": None}])
+def test_a_manifest_of_another_shape_vouches_for_nothing(tmp_path, change):
+    whole = run_pairing(pairing(), session(tmp_path))
+    before = stored(whole)
+    manifest = json.loads((whole.folder / MANIFEST).read_text()) | change
+    (whole.folder / MANIFEST).write_text(json.dumps(manifest))
+    (whole.folder / RESULT).unlink()
+    assert stored(run_pairing(pairing(), session(tmp_path))) == before
 
 
 def test_a_damaged_result_is_made_again_from_the_journal_alone(tmp_path):

@@ -101,6 +101,15 @@ def test_the_newest_record_of_a_cell_counts_and_the_older_says_so(tmp_path):
     assert {found.superseded_by for found in shelf.records} == {"", newest}
 
 
+def test_a_newer_version_of_a_task_supersedes_an_older_one_that_ran_later(tmp_path):
+    first, second = (sealed(record(answers(7, 3), letter * 16, task_version=version))
+                     for letter, version in (("a", 1), ("b", 2)))  # fmt: skip
+    later = {**first.result.environment, "date": "2027-01-01T00:00:00+00:00"}
+    for made in (replace(first, result=replace(first.result, environment=later)), second):
+        assert records.add(made, tmp_path)
+    assert [found.result.signature["task_version"] for found in records.load_all(tmp_path).current] == [2]
+
+
 def test_machines_of_different_kinds_do_not_supersede_each_other(tmp_path):
     made = record(answers(7, 3), "a" * 16)
     other = {**made.result.environment, "accelerator": "Test GPU"}

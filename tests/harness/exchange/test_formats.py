@@ -138,6 +138,56 @@ def test_every_eval_ever_is_told_all_that_it_requires():
     assert (found["metric_config"]["min_score"], found["metric_config"]["max_score"]) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("scale", "told"),
+    [((1.0, 0.0), ("continuous", 0, 1)), ((math.inf, 0.0), ("continuous", 0, "Infinity")),
+     ((-math.inf, 1.0), ("continuous", "-Infinity", 1)), (None, (None, None, None))],
+)  # fmt: skip
+def test_every_eval_ever_gets_both_ends_of_a_scale_or_no_type_of_score(scale, told):
+    metric = {"key_found": replace(ONE.metrics["key_found"], scale=scale)}
+    (found,) = json.loads(every_eval_ever.export([replace(ONE, metrics=metric)]))["evaluation_results"]
+    assert tuple(found["metric_config"].get(key) for key in ("score_type", "min_score", "max_score")) == told
+
+
+@pytest.mark.parametrize("name", ["=cmd|'/c calc'!A1", "+1", "-1", "@SUM(A1)"])
+def test_a_name_that_a_spreadsheet_would_compute_gets_an_apostrophe(name):
+    (line,) = csv.DictReader(io.StringIO(flat.as_csv([result(answers(7, 3), model=name)]), newline=""))
+    assert line["model"] == "'" + name
+    assert line["value"] == "0.7"
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "said"),
+    [(("n-samples", "h", "effective"), "x", "h: the number of examples is 'x'"),
+     (("n-samples", "h", "effective"), -1, "h: the number of examples is '-1'"),
+     (("config", "random_seed"), [1], "the random seed is '[1]'"),
+     (("results", "h", "acc_stderr,none"), -1, "the standard error of acc is -1"),
+     (("results", "h", "acc,none"), 10**400, "a stored whole number has 1329 bits"),
+     (("results",), [["h", 1]], 'it holds no object "results"')],
+)  # fmt: skip
+def test_a_damaged_file_of_lm_eval_is_told_by_what_was_found(path, to, said):
+    stored = {"results": {"h": {"acc,none": 0.5, "acc_stderr,none": 0.01}}, "config": {"random_seed": 0},
+              "n-samples": {"h": {"effective": 3}}, "date": 1e308}  # fmt: skip
+    # a date that no calendar holds costs the date alone
+    assert lm_eval.read(json.dumps(stored), {})[0].result.environment["date"] == ""
+    at = stored
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = to
+    with pytest.raises(DataError) as told:
+        lm_eval.read(json.dumps(stored), {})
+    assert said in str(told.value)
+
+
+def test_import_writes_nothing_where_one_of_its_files_cannot_be_read(tmp_path, capsys):
+    (tmp_path / "good.json").write_text(lm_eval.export([ONE]))
+    (tmp_path / "bad.json").write_text("[" * 100_000)
+    files = [str(tmp_path / "good.json"), str(tmp_path / "bad.json")]
+    assert cli.main(["import", *files, "--records", str(tmp_path / "records")]) == 2
+    assert "bad.json cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "records").exists()
+
+
 def test_csv_keeps_names_with_commas_and_quotes_and_writes_what_could_steer_as_its_escape():
     odd = result(answers(7, 3), model=ODD + ',"')
     (line,) = csv.DictReader(io.StringIO(flat.as_csv([odd]), newline=""))

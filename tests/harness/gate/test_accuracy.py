@@ -73,6 +73,19 @@ def test_a_rising_error_rate_is_worse():
     assert one(after, before, CharacterErrorRate()).kind == "better"
 
 
+def test_an_error_rate_that_may_have_risen_is_undecided_and_says_by_how_much():
+    # as often three errors more as three fewer in 40: the interval of the change holds 0 and losses that matter
+    before = np.tile([4.0, 40.0], (60, 1))
+    after = before + np.outer(np.where(np.arange(60) % 2, 3.0, -3.0), [1.0, 0.0])
+    verdict = one(before, after, CharacterErrorRate())
+    assert verdict.change == pytest.approx(0.0)
+    # 1.96 times 3/40 over the root of 60 is 0.019
+    assert (verdict.low, verdict.high) == (pytest.approx(-0.019, abs=0.004), pytest.approx(0.019, abs=0.004))
+    # of one error in ten, a hundredth matters
+    assert verdict.kind == "undecided"
+    assert verdict.reason.startswith(f"a loss of up to {verdict.high:.3g} is possible, and 0.001 matters")
+
+
 def test_holm_makes_one_of_many_cells_prove_more():
     rows = answers(700, 300)
     alone = one(rows, flipped(rows, 24, 8))

@@ -37,6 +37,16 @@ def test_work_five_times_as_long_is_worse(tmp_path):
     assert kinds(tmp_path, WORK.format(steps=4000), WORK.format(steps=20000)) == ["worse"]
 
 
+def test_four_cells_share_the_chance_of_a_wrong_bound_and_take_more_rounds_than_one(tmp_path):
+    names = ("a", "b", "c", "d")
+    sources = ["".join(WORK.format(steps=steps).replace("work", name) for name in names) for steps in (2000, 10000)]
+    pair = side(tmp_path, "reference", sources[0]), side(tmp_path, "candidate", sources[1])
+    cells = [f"call:planted:{name}" for name in names]
+    # all n rounds above 0 rule it out once (2^(n+1) - 1) / (n + 1) >= 1 / error: 102 for 9 rounds, 630 for 12
+    assert [verdict.count for verdict in compare_speed(*pair, cells[:1], QUICK)] == [9]
+    assert [verdict.count for verdict in compare_speed(*pair, cells, QUICK)] == [12] * 4
+
+
 def test_work_a_fifth_as_long_is_better(tmp_path):
     assert kinds(tmp_path, WORK.format(steps=20000), WORK.format(steps=4000)) == ["better"]
 

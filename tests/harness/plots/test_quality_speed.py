@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from harness.boards.tables import boards
 from harness.plots import quality_speed
+from harness.plots.drawing import BUSY_TOLD
 
 sys.path.append(str(Path(__file__).parents[1] / "boards"))
 from shelves import answers, field, record
@@ -36,6 +38,23 @@ def test_an_interval_that_reaches_nothing_is_drawn_on_a_logarithmic_axis():
     text = quality_speed.draw(boards(made))
     assert ElementTree.fromstring(text).attrib["role"] == "img"
     assert "nan" not in text
+
+
+def test_names_timed_on_a_busy_machine_are_marked_beside_others_and_not_where_all_are():
+    def drawn(*loads: float) -> str:
+        made = [
+            replace(one, result=replace(one.result, environment={**one.result.environment, "load": load}))
+            for one, load in zip(field(), loads, strict=True)
+        ]
+        return quality_speed.draw(boards(made))
+
+    # weak, near, best
+    mixed = drawn(9.0, 0.5, 0.5)
+    assert re.findall(r">(weak|near|best)( †)?</text>", mixed) == [("best", ""), ("near", ""), ("weak", " †")]
+    assert BUSY_TOLD in mixed
+    for text in (drawn(0.5, 0.5, 0.5), drawn(9.0, 9.0, 9.0)):
+        assert "†" not in text
+    assert "(busy machine)" in drawn(9.0, 9.0, 9.0)
 
 
 def test_points_grow_with_the_logarithm_of_the_state() -> None:
