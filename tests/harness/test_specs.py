@@ -100,3 +100,10 @@ def test_a_name_that_may_be_the_rest_of_a_value_says_how_to_quote() -> None:
         registry.select("task", "few_shot_series/uea:folder=a,b")
     with pytest.raises(UsageError, match=r"no task named 'b'\.$"):
         registry.select("task", "few_shot_series/uea,b")
+
+
+@pytest.mark.parametrize("piece", ["a", "sk-", "eyJ", "a://", "?a-", "&key="])
+def test_a_key_behind_a_long_text_is_hidden_and_the_text_is_kept(piece: str) -> None:
+    # patterns whose repeats are not bounded need minutes for this
+    text = piece * (60_000 // len(piece))
+    assert secrets.masked(f"{text} sk-0123456789abcdefghij") == f"{secrets.masked(text)} {secrets.HIDDEN}"
