@@ -19,7 +19,9 @@ class ByteTokenizer:
     template: str = ""
     vocabulary: int = 257
 
-    def encode(self, text: str, *, special: bool = True) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode(
+        self, text: str, *, special: bool = True, goes_on: bool = False
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids and the character that each byte belongs to; ValueError for a lone surrogate."""
         try:
             text.encode()

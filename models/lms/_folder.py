@@ -15,6 +15,11 @@ from harness.api.errors import DataError
 from harness.models.lms._json_file import read_object
 
 EMBEDDING = "embed_tokens.weight"
+TEXT_FILES = (
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "generation_config.json"),
+    # what a slow tokenizer is made of
+    *("vocab*", "merges.txt", "*.model"),
+)
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
@@ -82,6 +87,13 @@ class Tensors:
         if name not in self._owner:
             raise DataError(f"{self._folder} has no tensor {name!r}; its weights do not belong to its config.")
         return self._owner[name]
+
+
+def text_digest(folder: Path) -> str:
+    """What decides which tokens a text becomes and where an answer ends: sha256 of those files, and of their names."""
+    files = sorted({file for pattern in TEXT_FILES for file in folder.glob(pattern) if file.is_file()})
+    names = "\n".join(file.name for file in files)
+    return hashlib.sha256(f"{names}\n{digest(*files)}".encode()).hexdigest()
 
 
 def _prefix(folder: Path, names: Collection[str]) -> str:

@@ -115,6 +115,7 @@ def _config(path: Path, fields: Settings, file: Gguf) -> dict[str, Any]:
     if name not in ARCHITECTURES:
         raise DataError(f"{path} holds a {name!r} network; GGUF is read for {', '.join(ARCHITECTURES)}.")
     heads, width = fields.whole(f"{name}.attention.head_count"), fields.whole(f"{name}.embedding_length")
+    head_width = fields.whole(f"{name}.attention.key_length", max(1, width // heads))
     tokens = fields.texts("tokenizer.ggml.tokens")
     config = {
         "model_type": ARCHITECTURES[name],
@@ -125,7 +126,7 @@ def _config(path: Path, fields: Settings, file: Gguf) -> dict[str, Any]:
         "num_hidden_layers": fields.whole(f"{name}.block_count"),
         "num_attention_heads": heads,
         "num_key_value_heads": fields.whole(f"{name}.attention.head_count_kv", heads),
-        "head_dim": fields.whole(f"{name}.attention.key_length", max(1, width // heads)),
+        "head_dim": head_width,
         "max_position_embeddings": fields.whole(f"{name}.context_length"),
         "rms_norm_eps": round(fields.number(f"{name}.attention.layer_norm_rms_epsilon"), 12),
         "rope_theta": fields.number(f"{name}.rope.freq_base", 10_000.0),
@@ -134,9 +135,8 @@ def _config(path: Path, fields: Settings, file: Gguf) -> dict[str, Any]:
         "eos_token_id": fields.given.get("tokenizer.ggml.eos_token_id"),
         "torch_dtype": "float32",
     }
-    turned = fields.whole(f"{name}.rope.dimension_count", config["head_dim"])
-    if turned != config["head_dim"]:
-        raise fields.refused(f"{name}.rope.dimension_count", f"heads are turned whole here ({config['head_dim']})")
+    if fields.whole(f"{name}.rope.dimension_count", head_width) != head_width:
+        raise fields.refused(f"{name}.rope.dimension_count", f"heads are turned whole here ({head_width})")
     scaling = _scaling(path, name, fields, file, config)
     return config | ({"rope_scaling": scaling} if scaling else {})
 

@@ -44,7 +44,9 @@ class Stored:
             if kind in plain:
                 return self.data.view(plain[kind]).reshape(self.sizes).astype(np.float32)
             rows = self.data.reshape(quant_shape_to_byte_shape(self.sizes, kind))
-            return np.asarray(dequantize(rows, kind), dtype=np.float32).reshape(self.sizes)
+            # a scale that is not finite makes weights that are not, which the network itself tells
+            with np.errstate(all="ignore"):
+                return np.asarray(dequantize(rows, kind), dtype=np.float32).reshape(self.sizes)
         except NotImplementedError as problem:
             raise ValueError(f"numbers of type {kind.name} are not read") from problem
 

@@ -69,7 +69,7 @@ def _beginning(bos: str, index: int) -> processors.TemplateProcessing:
 
 
 def _byte_pairs(fields: Settings, tokens: list[str], pre: str) -> Tokenizer:
-    merges = [tuple(merge.split(" ", 1)) for merge in fields.texts("tokenizer.ggml.merges")]
+    merges = [(first, second) for first, _, second in (m.partition(" ") for m in fields.texts("tokenizer.ggml.merges"))]
     engine = Tokenizer(
         models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, ignore_merges=pre in LLAMA3)
     )

@@ -90,8 +90,8 @@ def read_shape(config: Mapping[str, Any]) -> Shape:
     for key, causal in {"use_bidirectional_attention": False, "is_causal": True}.items():
         if config.get(key) not in (None, causal):
             raise DataError(
-                f"config option {key}={config[key]!r}: the attention of this checkpoint is not causal, so that it "
-                f"gives no probabilities of a next token; give a causal checkpoint."
+                f"config option {key}={str(config[key])[:60]}: the attention of this checkpoint is not causal, so that "
+                f"it gives no probabilities of a next token; give a causal checkpoint."
             )
     family, gemma = FAMILIES[name], name == "gemma3_text"
     heads, width = given.whole("num_attention_heads"), given.whole("hidden_size")

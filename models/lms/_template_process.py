@@ -35,7 +35,7 @@ class Generation(Extension):
 
     tags = {"generation"}  # noqa: RUF012 - jinja's own declaration
 
-    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.CallBlock:
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
         """The marked statements, called in place."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)

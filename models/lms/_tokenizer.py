@@ -6,6 +6,7 @@ Importing transformers costs 2.6 s of CPU; `tokenizers` alone costs 0.1 s, and i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -89,14 +90,17 @@ class FolderTokenizer:
         return self._compiled.render([{"role": turn.role, "content": turn.text} for turn in turns], self._named)
 
     def _special(self, key: str) -> int | None:
-        text = self._named.get(key)
-        found = self._engine.token_to_id(text) if text else None
+        text = self._named.get(key, "")
+        try:
+            found = self._engine.token_to_id(text) if text else None
+        except UnicodeEncodeError as problem:
+            raise DataError(f"the tokenizer's {key} is {text[:60]!r}, which is no Unicode text.") from problem
         return None if found is None else int(found)
 
     def _added_after(self) -> int:
         """How many tokens (EOS, a separator) the tokenizer puts behind every text."""
         for text in PROBES:
-            added = list(asked(lambda text=text: self._engine.encode(text)).special_tokens_mask)
+            added = list(asked(partial(self._engine.encode, text)).special_tokens_mask)
             if not all(added):
                 return added[::-1].index(0)
         return 0

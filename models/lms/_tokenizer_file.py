@@ -26,7 +26,8 @@ def refuse_what_panics(path: Path) -> None:
         # the library cuts the prefix off by its length in letters, as if those were bytes
         if second is not None and (not second.startswith(prefix) or not prefix.isascii()):
             raise DataError(
-                f"{path}: merge {merge!r} does not continue with {prefix!r}, its model's continuing_subword_prefix."
+                f"{path}: merge {str(merge)[:80]!r} does not continue with {prefix[:40]!r}, "
+                "its model's continuing_subword_prefix."
             )
 
 

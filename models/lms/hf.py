@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.api.protocols import Setting
 from harness.api.registry import model
-from harness.models.lms._folder import digest, weights_digest
+from harness.models.lms._folder import text_digest, weights_digest
 from harness.models.lms._hf_forward import REWINDS
 from harness.models.lms._hf_loading import (
     context_of,
@@ -40,7 +40,7 @@ class Hf:
 
     `path` is a folder, a .gguf file (dequantised once) or a hub id. Recurrent models (Mamba, RWKV) keep their own
     state; where it cannot be rewound, the kept tokens are read again. Weights are safetensors; code that a
-    repository brings is never run.
+    repository brings is never run. Texts become tokens as in `lms/llama`, melting joins and templates included.
 
     Differs from the paper: none.
     """
@@ -57,7 +57,7 @@ class Hf:
         folder = folder_for(self.path, self.revision, self.gguf_file)
         return {
             "weights": weights_digest(folder),
-            "tokenizer": digest(*sorted({*folder.glob("tokenizer*"), *folder.glob("chat_template.jinja")})),
+            "tokenizer": text_digest(folder),
             "transformers": transformers.__version__,
         }
 

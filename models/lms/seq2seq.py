@@ -15,7 +15,7 @@ from harness.api.errors import DataError
 from harness.api.protocols import Decoder, Meter, Setting
 from harness.api.registry import model
 from harness.api.types import Failure, Generate, Request, Response, Score, Scored, Turn
-from harness.models.lms._folder import digest, weights_digest
+from harness.models.lms._folder import text_digest, weights_digest
 from harness.models.lms._hf_forward import Interface
 from harness.models.lms._hf_loading import context_of, end_tokens, folder_for, load_network, parameters
 from harness.models.lms._hf_probe import probe
@@ -55,7 +55,7 @@ class Seq2seq:
         folder = folder_for(self.path, self.revision, "")
         return {
             "weights": weights_digest(folder),
-            "tokenizer": digest(*sorted(folder.glob("tokenizer*"))),
+            "tokenizer": text_digest(folder),
             "transformers": transformers.__version__,
         }
 

@@ -9,7 +9,7 @@ from typing import Literal
 from harness.api.protocols import Setting
 from harness.api.registry import model
 from harness.api.types import Wheel
-from harness.models.lms._folder import weights_digest
+from harness.models.lms._folder import text_digest, weights_digest
 from harness.models.lms._linear import RUNTIME, Weights
 from harness.models.lms._loading import put_up
 from harness.models.lms._text import Template, TextModel
@@ -54,7 +54,9 @@ class SmolLM2:
     def fingerprint(self, setting: Setting) -> Mapping[str, str]:
         """The wheel's digest, as the file inside it is read without change, or that of the hub's files."""
         if self.copy == "hub":
-            return {"weights": weights_digest(self.fetch(setting)), "runtime": RUNTIME[self.weights]}
+            folder = self.fetch(setting)
+            tokenizer = {"tokenizer": text_digest(folder)}
+            return {"weights": weights_digest(folder), **tokenizer, "runtime": RUNTIME[self.weights]}
         return {"weights": WEIGHTS.sha256, "runtime": RUNTIME[self.weights]}
 
     def load(self, setting: Setting) -> TextModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.api.errors import DataError, UsageError
 from harness.api.protocols import Setting, SilentMeter
 from harness.api.types import Failure, Generate, Generated, Score, Scored, Turn
 from harness.boundary import is_out_of_memory
+from harness.models.lms._bytes import ByteTokenizer
 from harness.models.lms._llama import Network
 from harness.models.lms._scoring import Scorer, ScoreRow, StepScorer
 from harness.models.lms._text import TextModel, rolling
@@ -140,6 +142,15 @@ def test_a_continuation_that_melts_into_the_context_is_scored_whole(folder: Path
         assert isinstance(found, Scored)
         assert found.logprobs == pytest.approx(expected, abs=1e-4)
         assert "".join(continuation[a:b] for a, b in found.spans) == continuation
+
+
+def test_a_tokenizer_of_bytes_is_asked_for_the_same(model: TextModel) -> None:
+    spelled = replace(model, tokenizer=ByteTokenizer())
+    assert spelled.pair("ab ", "né") == ([97, 98], [32, 110, 195, 169], [(0, 0), (0, 1), (1, 2), (1, 2)])
+    [found] = spelled.score([Score("ab ", "né")], meter=METER)
+    assert isinstance(found, Scored)
+    assert len(found.logprobs) == 4
+    assert spelled.prompt(Generate("ab", 2)) == [97, 98]
 
 
 def test_a_tokenizer_that_ends_texts_with_eos_ends_neither_a_context_nor_a_prompt(
@@ -268,6 +279,18 @@ def test_a_tokenizer_without_special_tokens_still_works(checkpoint: Callable[...
 def test_planned_batches_keep_requests_that_begin_alike_together(model: TextModel) -> None:
     requests = [Score("preamble B question", "x"), Score("preamble A question", "y"), Score("preamble B question", "z")]
     assert model.plan(requests) == [[1, 0, 2]]
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "special_tokens_map.json", "chat_template.jinja", "generation_config.json"]
+)
+def test_whatever_decides_about_tokens_is_in_the_fingerprint(folder: Path, tmp_path: Path, name: str) -> None:
+    place = shutil.copytree(folder, tmp_path / "model")
+    before = Llama(path=place).fingerprint(SETTING)
+    with (place / name).open("a") as stream:
+        stream.write("\n")
+    after = Llama(path=place).fingerprint(SETTING)
+    assert [key for key in after if before[key] != after[key]] == ["tokenizer"]
 
 
 def test_paths_that_hold_no_model_are_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
