@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite, nan, sqrt
+from math import inf, isfinite, nan, sqrt
 
 import numpy as np
 
 from harness.api.errors import UsageError
 from harness.api.metrics import Array, Metric, TotalsMetric
-from harness.pairwise import spreads
+from harness.pairwise import spreads, student_p
 from harness.stats import (
     Z95,
     Indices,
@@ -37,7 +37,7 @@ class Difference:
     first: float  # value of run A
     second: float  # value of run B
     interval: Interval  # 95%, of second - first
-    p: float  # two-sided; NaN when there is nothing to compare
+    p: float  # two-sided, of the test or Student's, whichever is larger; NaN when there is nothing to compare
     test: str  # "mcnemar (mid-p)", "approximate randomisation", "exact randomisation", "none"
     examples: int  # counted in both runs
 
@@ -58,11 +58,14 @@ def compare(
 ) -> Difference:
     """The difference of two runs with its paired interval and the p-value of the fitting test.
 
-    McNemar's mid-p for independent right-or-wrong examples; randomisation for everything else, exact for few
-    examples. The interval is Bonett and Price's for right-or-wrong examples, the jackknife's with Student's t for other
-    sums (degrees of freedom from the kurtosis of the differences), the expanded percentile bootstrap for anything else;
-    it holds 0 wherever p is 5% or more. Examples that either run does not count (NaN) are dropped from both. No common
-    example: NaN throughout; no difference in any example: p = 1.
+    - Independent right-or-wrong examples: McNemar's mid-p, and Tango's interval.
+    - Other sums: Student's t on the jackknifed difference gives the interval (degrees of freedom from its kurtosis);
+      p is the larger of its p and that of randomisation (exact for few examples), as five examples cannot be as sure
+      as t makes them, nor a few rare ones as swapping does.
+    - Anything else: randomisation, and the expanded percentile bootstrap.
+
+    The interval leaves out 0 only where p is below 5%. Examples that either run does not count (NaN) are dropped from
+    both. No common example: NaN throughout; no difference in any example: p = 1.
 
     Errors: UsageError when the runs have different numbers of examples.
     """
@@ -70,12 +73,22 @@ def compare(
     if not len(first_NS):
         return Difference(nan, nan, (nan, nan), nan, "none", 0)
     values = (metric.reduce(first_NS), metric.reduce(second_NS))
-    ends = _interval(metric, first_NS, second_NS, groups_N, seed, draws)
+    units = units_of(first_NS, groups_N)
     if groups_N is None and right_or_wrong(metric, first_NS) and right_or_wrong(metric, second_NS):
+        width = float(np.ptp(metric.scale or ()))
+        ends = tuple(width * end for end in tango(first_NS[:, 0], second_NS[:, 0])) if units > 1 else (nan, nan)
         p, test = mcnemar(first_NS[:, 0], second_NS[:, 0])[1], "mcnemar (mid-p)"
     else:
         p, test = _randomise(metric, first_NS, second_NS, groups_N, seed, draws)
-    return Difference(*values, _holding_zero(ends, p), p, test, len(first_NS))
+        ends = (nan, nan)
+        if units > 1 and sums(metric):
+            ends, surest = _by_student(metric, first_NS, second_NS, groups_N)
+            p = max(p, surest)
+        elif units > 1:
+            ends = _by_bootstrap(metric, [first_NS, second_NS], groups_N, units, seed, draws)
+    if p >= LEVEL:
+        ends = (min(ends[0], 0.0), max(ends[1], 0.0))
+    return Difference(*values, (ends[0], ends[1]), p, test, len(first_NS))
 
 
 def paired_bootstrap(
@@ -148,21 +161,28 @@ def mcnemar(first: Sequence[float] | Array, second: Sequence[float] | Array) -> 
     return exact, 1 - middle / 2 if 2 * fewer == changed else exact - middle
 
 
-def bonett_price(first_N: Array, second_N: Array) -> Interval:
-    """95% interval of the difference of two shares of right (1) or wrong (0) answers to the same N questions.
+def tango(first: Sequence[float] | Array, second: Sequence[float] | Array) -> Interval:
+    """95% interval of the difference of two shares of right answers to the same N questions, by inverting a score test.
 
-    With one more question that only the first answers, and one that only the second does:
-    d ± z sqrt((p + q - d²) / (N + 2)), p = (c + 1) / (N + 2), q = (b + 1) / (N + 2), d = p - q, cut at ±1.
-    Papers: Bonett and Price 2012, Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
-    Paired Data; recommended by Fagerland, Lydersen and Laake 2014.
+    b answers are right in the first run alone and c in the second alone. The d with
+    (c - b - N d)² <= z² N (2 q + d (1 - d)), q being the likeliest share of b given d. At d = 0 this is McNemar's test
+    without correction; where no answer differs, ±z² / (N + z²).
+    Papers: Tango 1998, Equivalence Test and Confidence Interval for the Difference in Proportions for the
+    Paired-Sample Design; recommended by Fagerland, Lydersen and Laake 2014.
 
     Differs from the paper: none.
     """
-    size = len(first_N) + 2
-    gained, lost = (float((second_N > first_N).sum()) + 1) / size, (float((second_N < first_N).sum()) + 1) / size
-    value = gained - lost
-    half = Z95 * sqrt((gained + lost - value**2) / size)
-    return max(-1.0, value - half), min(1.0, value + half)
+    left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    lost, gained = float((left > right).sum()), float((left < right).sum())
+    value = (gained - lost) / len(left)
+
+    def beyond(change: float) -> bool:
+        linear = -gained - lost + (2 * len(left) - gained + lost) * change
+        root = sqrt(max(0.0, linear**2 + 8 * len(left) * lost * change * (1 - change)))
+        spread = 2 * max(0.0, (root - linear) / (4 * len(left))) + change * (1 - change)
+        return (gained - lost - len(left) * change) ** 2 > Z95**2 * len(left) * spread
+
+    return _last_within(beyond, value, -1.0), _last_within(beyond, value, 1.0)
 
 
 def wilcoxon(first: Sequence[float] | Array, second: Sequence[float] | Array) -> float:
@@ -203,31 +223,33 @@ def _pair(first: Array, second: Array, clusters: Sequence[str] | None) -> tuple[
     return both[:, : left.shape[1]], both[:, left.shape[1] :], groups_N
 
 
-def _interval(
-    metric: Metric, first_NS: Array, second_NS: Array, groups_N: Indices | None, seed: int, draws: int
+def _last_within(beyond: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where `beyond` begins to hold on the way, by halving; the far end where it never does."""
+    if not beyond(outside):
+        return outside
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (inside, middle) if beyond(middle) else (middle, outside)
+    return inside
+
+
+def _by_student(metric: Metric, first_NS: Array, second_NS: Array, groups_N: Indices | None) -> tuple[Interval, float]:
+    """Interval of a difference of sums, cut at what the scale allows, and its two-sided p-value."""
+    spread = spreads(metric, [first_NS, second_NS], groups_N)
+    value = metric.reduce(second_NS) - metric.reduce(first_NS)
+    half = student(float(spread[1][0])) * sqrt(float(spread[0][0]))
+    (p,) = student_p(np.array([abs(value)]), spread, units_of(first_NS, groups_N))
+    widest = abs(metric.scale[1] - metric.scale[0]) if metric.scale is not None else inf
+    return (max(value - half, -widest), min(value + half, widest)), p
+
+
+def _by_bootstrap(
+    metric: Metric, runs: Sequence[Array], groups_N: Indices | None, units: int, seed: int, draws: int
 ) -> Interval:
-    """95% of second - first; (NaN, NaN) for one unit."""
-    units = units_of(first_NS, groups_N)
-    if units == 1:
-        return (nan, nan)
-    if groups_N is None and right_or_wrong(metric, first_NS) and right_or_wrong(metric, second_NS):
-        low, high = sorted(metric.scale or ())
-        ends = bonett_price((first_NS[:, 0] - low) / (high - low), (second_NS[:, 0] - low) / (high - low))
-        return (ends[0] * (high - low), ends[1] * (high - low))
-    if sums(metric):
-        variance_P, freedom_P = spreads(metric, [first_NS, second_NS], groups_N)
-        half = student(float(freedom_P[0])) * sqrt(float(variance_P[0]))
-        value = metric.reduce(second_NS) - metric.reduce(first_NS)
-        return (value - half, value + half)
-    left_R, right_R = resample(metric, [first_NS, second_NS], groups_N, seed=seed, draws=draws)
-    known_R = (right_R - left_R)[np.isfinite(right_R - left_R)]
+    left_R, right_R = resample(metric, runs, groups_N, seed=seed, draws=draws)
+    difference_R = right_R - left_R
+    known_R = difference_R[np.isfinite(difference_R)]
     return expanded_quantiles(known_R, units) if 2 * len(known_R) >= draws else (nan, nan)
-
-
-def _holding_zero(ends: Interval, p: float) -> Interval:
-    """The interval, drawn out to 0 where the test does not tell the runs apart, so that it never says more."""
-    low, high = ends
-    return ends if p < LEVEL else (min(low, 0.0), max(high, 0.0))
 
 
 def _randomise(

@@ -12,12 +12,12 @@ from scipy import stats as scipy_stats
 from harness.api.errors import UsageError
 from harness.api.metrics import MeanMetric, Metric
 from harness.paired import (
-    bonett_price,
     compare,
     examples_needed,
     mcnemar,
     paired_bootstrap,
     randomisation,
+    tango,
     wilcoxon,
 )
 
@@ -145,16 +145,36 @@ def test_a_drawn_randomisation_is_never_surer_than_its_draws_allow():
     assert randomisation(Mean(), np.zeros(20), np.ones(20), draws=99) == pytest.approx(1 / 100)
 
 
-def test_bonett_and_prices_interval_adds_one_question_to_each_side():
-    first, second = np.array([1] * 8 + [0] * 12), np.array([1] * 7 + [0] + [1] * 5 + [0] * 7)
-    # gained 5, lost 1 of 20: (6 - 2) / 22 ± 1.96 sqrt((8 / 22 - (4 / 22)²) / 22)
-    half = 1.959964 * math.sqrt((8 / 22 - (4 / 22) ** 2) / 22)
-    assert bonett_price(first, second) == pytest.approx((4 / 22 - half, 4 / 22 + half), abs=1e-6)
+def test_tangos_interval_solves_the_score_equation_at_the_likeliest_share():
+    """The constrained likelihood is searched here on a grid; the code solves a quadratic."""
+    first, second = np.array([1] * 8 + [0] * 13), np.array([1] + [0] * 7 + [1] + [0] * 12)
+    lost, gained, count = 7, 1, 21
+    low, high = tango(first, second)
+    for end in (low, high):
+        # q is the share of `lost`; that of `gained` is q + end
+        share = np.linspace(max(0.0, -end), (1 - end) / 2, 400_001)[1:-1]
+        likelihood = lost * np.log(share) + gained * np.log(share + end) + 13 * np.log(1 - 2 * share - end)
+        best = share[likelihood.argmax()]
+        score = (gained - lost - count * end) / math.sqrt(count * (2 * best + end * (1 - end)))
+        assert abs(score) == pytest.approx(1.959964, abs=1e-3)
+    assert (low, high) == pytest.approx((-0.5173, -0.0261), abs=1e-4)
 
 
 def test_answers_that_never_differ_leave_room_for_a_difference():
     result = compare(Share(), np.ones((30, 1)), np.ones((30, 1)))
-    assert result.interval == pytest.approx((-0.0866, 0.0866), abs=1e-4)
+    # 3.8415 / 33.8415
+    assert result.interval == pytest.approx((-0.1135, 0.1135), abs=1e-4)
+
+
+def test_tangos_interval_leaves_out_0_where_mcnemars_uncorrected_test_rejects():
+    from scipy.stats import chi2
+
+    for lost in range(6):
+        for gained in range(lost, 20):
+            first = np.array([1] * lost + [0] * gained + [1] * 10)
+            second = np.array([0] * lost + [1] * gained + [1] * 10)
+            p = chi2.sf((gained - lost) ** 2 / max(1, gained + lost), 1)
+            assert (tango(first, second)[0] > 0) == (p < 0.05)
 
 
 def test_the_interval_of_scores_is_students_with_the_freedom_of_their_kurtosis():
