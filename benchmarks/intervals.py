@@ -5,6 +5,9 @@ python benchmarks/intervals.py [--fast] [--datasets 2000]
 Coverage of 95% intervals and their median width, over data sets drawn from a law whose value is known; then how often
 two runs that differ by nothing are told apart at 5%, by `harness compare`'s test and interval (and how often the test
 alone does), and by the boards' letters; then times. --fast draws a tenth of the data sets.
+
+Some laws are too coarse for 95%: of 5 clusters of 10 from Beta(9, 1), 2.4% of data sets have no wrong answer and 6.6%
+have one; an interval that holds the truth in those never lies above it, and 97.5% is what its other end leaves.
 """
 
 from __future__ import annotations

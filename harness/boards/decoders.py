@@ -1,33 +1,37 @@
 """How do decoding methods compare on one model? A page a model: quality, tokens a call, speed beside greedy, memory.
 
 Speeds are paired: only runs that took turns example by example (`harness run --interleave`) are compared, on the time
-after the prefill, as a ratio of totals with a bootstrap over examples.
+after the prefill, as a ratio of totals with an interval over examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import nan
+from math import inf, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import timing
+from harness.api.errors import UsageError
+from harness.api.metrics import Array, TotalsMetric
+from harness.api.types import Example, Response
 from harness.boards.markdown import GENERATED, fenced, inert
 from harness.boards.records import Record
 from harness.boards.rows import GREEDY, Row, command, shown, size, three
 from harness.boards.tables import Board
+from harness.stats import bounds
 
-DRAWS = 2000
 ACCEPTED, NODES, DRAFTS, BOUND = "mean_accepted_tokens", "verified_nodes", "draft_calls", "mbsu"
 TAG = "category"  # the tag by which tasks of this kind break down
 LEGEND = (
     "*tokens/call* is the mean number of tokens that one call of the target yields after the prefill, *nodes/call* "
     "how many draft tokens it verifies for them and *drafts/call* how often a draft model runs; *MBSU* is the speed-up "
     "that reading the weights alone would allow. *speed-up* is greedy decoding's time over the method's, after the "
-    "prefill and, apart, with it, both in total over the same examples of runs that took turns, with a 95% bootstrap "
-    "interval; below 1 the method is slower. It is left out where runs did not take turns. *prefill s* is the mean an "
+    "prefill and, apart, with it, both in total over the same examples of runs that took turns, with a 95% interval "
+    "over examples (score interval with the jackknife's spread and Student's t); below 1 the method is slower. It is left out "
+    "where runs did not take turns. *prefill s* is the mean an "
     "example. † marks speeds taken while other work ran on the machine. *as greedy* is how many answers equal greedy "
     "decoding's."
 )
@@ -62,6 +66,25 @@ class Contest:
     board: Board
     entries: tuple[tuple[Row, Record], ...]
     greedy: Record | None
+
+
+class SpeedUp(TotalsMetric):
+    """Seconds of one over seconds of the other, in total; nothing is measured."""
+
+    scale = (0.0, inf)
+
+    @property
+    def name(self) -> str:
+        """Unused."""
+        return "speed_up"
+
+    def measure(self, example: Example, responses: Sequence[Response]) -> Array:
+        """Never asked: the seconds are there."""
+        raise UsageError("stored seconds are not measured again.")
+
+    def from_totals(self, totals: Array, count: Array) -> Array:
+        """First over second."""
+        return np.asarray(totals[..., 0] / totals[..., 1])
 
 
 def contests(boards: Sequence[Board]) -> dict[str, list[Contest]]:
@@ -105,9 +128,8 @@ def speed_up(record: Record, greedy: Record | None, *, prefill: bool = False, ca
         ours, theirs = ours[held], theirs[held]
     if not len(ours) or not ours.sum() > 0:
         return Ratio()
-    rows_RN = np.random.default_rng(0).integers(0, len(ours), (DRAWS, len(ours)))
-    low, high = np.quantile(theirs[rows_RN].sum(1) / ours[rows_RN].sum(1), [0.025, 0.975])
-    return Ratio(float(theirs.sum() / ours.sum()), float(low), float(high))
+    ends = bounds(SpeedUp(), np.stack([theirs, ours], axis=1))
+    return Ratio(float(theirs.sum() / ours.sum()), ends.low, ends.high)
 
 
 def categories(record: Record) -> tuple[str, ...]:

@@ -195,6 +195,15 @@ def test_the_interval_holds_0_where_the_test_cannot_tell_the_runs_apart():
     assert result.interval[1] == pytest.approx(3.706, abs=1e-3)
 
 
+def test_a_few_rare_differences_are_as_sure_as_the_less_sure_of_two_tests():
+    first, second = np.zeros(60), np.array([1.0] * 5 + [9.0] + [0.0] * 54)
+    result = compare(Mean(), first, second, draws=2000)
+    # six swaps of one sign alone would have p = 2^-5; one score holds most of the variance, and t has a freedom of 2
+    assert randomisation(Mean(), first, second, draws=2000) == pytest.approx(1 / 32, abs=0.01)
+    assert result.p == pytest.approx(0.2568, abs=1e-4)
+    assert result.interval == pytest.approx((-0.3767, 0.8434), abs=1e-4)
+
+
 def test_the_interval_of_a_difference_of_medians_is_a_bootstraps():
     class Median(Metric):
         name = "median"
