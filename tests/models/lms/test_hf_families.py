@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -62,6 +64,7 @@ class Family:
     config: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     refused: str = ""
+    since: str = "4"  # the first release whose own plain pass is right after loading
 
     @property
     def name(self) -> str:
@@ -86,7 +89,7 @@ QUICK = (
     Family("bamba", SIZES | MAMBA | {"attn_layer_indices": [1]}),
     Family("lfm2", SIZES | {"layer_types": ["conv", "full_attention"]}),
     Family("recurrent_gemma", SIZES | {"num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 16,
-                                       "num_hidden_layers": 3}),
+                                       "num_hidden_layers": 3}, since="5.3"),
     Family("qwen3_next", SIZES | EXPERTS | DELTA),
     Family("bert", BERT, refused="no causal attention"),
     Family("gemma3_text", SIZES | WINDOWS | {"use_bidirectional_attention": True}, "both ways",
@@ -160,6 +163,9 @@ def test_a_family_is_as_plain_transformers_or_refused_in_one_line(
 ) -> None:
     if family.kind not in CONFIG_MAPPING:
         pytest.skip(f"this release of transformers has no {family.kind}")
+    if Version(transformers.__version__) < Version(family.since):
+        # 5.0 and 5.1 leave angles as memory held them, and give other logits at each load
+        pytest.skip(f"transformers is right about {family.kind} since {family.since}")
     place = checkpoint(family.kind, config=family.config)
     if family.refused:
         with pytest.raises(DataError, match=family.refused) as caught:
