@@ -31,8 +31,8 @@ LEGEND = (
     "that reading the weights alone would allow. *speed-up* is greedy decoding's time over the method's, after the "
     "prefill and, apart, with it, both in total over the same examples of runs that took turns, with a 95% interval "
     "over examples (score interval with the jackknife's spread and Student's t); below 1 the method is slower. It is "
-    "left out where runs did not take turns. *prefill s* is the mean an example. † marks speeds taken while other work ran on the machine. *as greedy* is how many answers equal greedy "
-    "decoding's."
+    "left out where runs did not take turns. *prefill s* is the mean an example. † marks "
+    "speeds taken while other work ran on the machine. *as greedy* is how many answers equal greedy decoding's."
 )
 HEADERS = (
     "decoder", "quality", "tokens/call", "MBSU", "nodes/call", "drafts/call", "tokens/s", "prefill s", "speed-up",
