@@ -10,8 +10,8 @@ HIDDEN = "[hidden]"
 # so that a long text takes time in proportion to its length
 SIGNS = {
     "a user name or password in an address": r"[A-Za-z][\w+.-]{0,30}://(?P<secret>[^/\s?#]{0,300})@",
-    "a key in an address": r"[?&](?:[\w-]{0,40}[_-])?(?:api[_-]?key|key|token|auth|password|passwd|pwd|secret|sig|signature)"
-    r"=(?P<secret>[^&\s,)]+)",
+    "a key in an address": r"[?&](?:[\w-]{0,40}[_-])?(?:api[_-]?key|key|token|auth|password|passwd"
+    r"|pwd|secret|sig|signature)=(?P<secret>[^&\s,)]+)",
     "what looks like a key": r"(?<![A-Za-z0-9])(?P<secret>"
     # OpenAI and those that follow it, Hugging Face, GitHub, GitLab, Slack, Amazon, Google, NVIDIA, Groq, xAI, JWT
     r"(?:sk|pk|rk)-(?=[\w-]{0,80}\d)[\w-]{16,}|hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
