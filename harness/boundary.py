@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
+from typing import final
 
 from harness.api.errors import HarnessError
 
@@ -15,20 +15,31 @@ class ForeignError(HarnessError):
     """A task, model, decoder or metric raised something of its own; that exception is the `__cause__`."""
 
 
-@contextmanager
-def foreign(what: str) -> Iterator[None]:
+@final
+class foreign:  # noqa: N801 - it reads as a statement: `with foreign("task x"):`
     """Run a plug-in's code: whatever it raises, but for the errors meant for users, becomes a ForeignError.
 
     The one place where anything is caught: the code inside belongs to whoever wrote the plug-in, and no list of types
     could foresee it. A sweep of forty models must outlive one that is broken, one whose library panics (Rust's panics
     are no Exception in Python) and one that calls `sys.exit`; what the user or a generator stops is passed on.
+
+    A class, since from Python 3.12 on a generator's context keeps the frames of what it raised, and with them the
+    memory of a call that did not fit.
     """
-    try:
-        yield
-    except (HarnessError, KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as problem:
-        raise ForeignError(f"{what} failed: {last_line(problem)}") from problem
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Pass on what is meant for users, and turn all else into one line."""
+        if problem is None or isinstance(problem, (HarnessError, KeyboardInterrupt, GeneratorExit)):
+            return
+        raise ForeignError(f"{self._what} failed: {last_line(problem)}") from problem
 
 
 def is_out_of_memory(problem: BaseException | None) -> bool:

@@ -340,4 +340,5 @@ def _box(x: float, y: float, width: float, height: float, names: str = "", fill:
 
 def _n(number: float) -> str:
     """A tenth of a pixel is as fine as eyes see."""
-    return f"{round(number, 1) + 0:g}"
+    # first to a millionth, so that two libraries whose last bits differ round a half the same way
+    return f"{round(round(number, 6), 1) + 0:g}"
