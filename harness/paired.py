@@ -12,17 +12,16 @@ from harness.api.errors import UsageError
 from harness.api.metrics import Array, Metric, TotalsMetric
 from harness.pairwise import spreads, student_p
 from harness.stats import (
-    Z95,
     Indices,
     Interval,
     clean,
     expanded_quantiles,
     resample,
     right_or_wrong,
-    student,
     sums,
     units_of,
 )
+from harness.student import Z95, student
 
 # N examples, S statistics of one example, U units that are swapped as one (examples or clusters), R resamples
 EXACT_UNITS = 13  # up to 2^13 sign patterns are enumerated instead of drawn

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from harness.api.errors import UsageError
 from harness.api.metrics import Array, MeanMetric, Metric, TotalsMetric
 from harness.jackknife import freedom, influences, variance
+from harness.student import Z95, normal, student
 
 # N examples, S statistics of one example, G clusters, U units (examples or clusters), R resamples, M runs
 Indices = NDArray[np.int64]
 Interval = tuple[float, float]
 Method = Literal["Wilson", "score t", "jackknife t", "percentile t", "whole scale", "none"]
 
-Z95 = 1.959963984540054  # standard normal quantile at 0.975
 BLOCK = 4_000_000  # random row indices held at a time (32 MB)
 
 
@@ -218,13 +218,6 @@ def sums(metric: Metric) -> bool:
     return isinstance(metric, TotalsMetric) and type(metric).resample is TotalsMetric.resample
 
 
-def student(degrees: float) -> float:
-    """Student's quantile at 0.975."""
-    from scipy.special import stdtrit  # a tenth of the time that importing scipy.stats takes
-
-    return float(stdtrit(degrees, 0.975))
-
-
 def _from_sums(metric: TotalsMetric, value: float, rows_NS: Array, groups_N: Indices | None) -> Bounds:
     sizes_U = np.ones(len(rows_NS)) if groups_N is None else np.bincount(groups_N).astype(np.float64)
     # as many clusters of equal size would be as uneven
@@ -295,9 +288,7 @@ def _from_resamples(metric: Metric, value: float, values_R: Array, units: int) -
 
 def expanded_quantiles(values_R: Array, units: int) -> Interval:
     """The quantiles of bootstrap values at Phi(-+ sqrt(U / (U - 1)) t): their normal spread made Student's."""
-    from scipy.special import ndtr
-
-    level = float(ndtr(-sqrt(units / (units - 1)) * student(units - 1)))
+    level = normal(-sqrt(units / (units - 1)) * student(units - 1))
     low, high = np.quantile(values_R, [level, 1 - level])
     return float(low), float(high)
 

@@ -24,6 +24,7 @@ from harness import environment
 from harness.boards.records import Record, cell_of
 from harness.methods import AND
 from harness.results import Measurement, RunResult, Samples, Slice
+from harness.student import student
 
 SEED_OF_CELL = 3  # the seed's place in what `cell_of` gives
 
@@ -87,11 +88,9 @@ def values(record: Record) -> list[float]:
 
 
 def _measured(found: Sequence[Measurement], same: bool) -> Measurement:
-    from scipy.special import stdtrit
-
     numbers = [one.value for one in found]
     value = fmean(numbers)
-    half = float(stdtrit(len(found) - 1, 0.975)) * stdev(numbers) / sqrt(len(found)) if isfinite(value) else nan
+    half = student(len(found) - 1) * stdev(numbers) / sqrt(len(found)) if isfinite(value) else nan
     methods = dict.fromkeys([*(one.method for one in found if same), "t over seeds"])
     if same:
         half = sqrt(fmean((one.high - one.low) / 2 for one in found) ** 2 + half**2)

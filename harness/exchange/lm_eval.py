@@ -20,7 +20,7 @@ from harness.api.errors import DataError, HarnessError
 from harness.boards.records import Record
 from harness.pairing import metrics_of
 from harness.results import Measurement, RunResult
-from harness.stats import Z95
+from harness.student import Z95
 
 ORIGIN = "lm-eval"
 UNKNOWN = "N/A"
