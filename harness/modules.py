@@ -1,4 +1,4 @@
-"""What does the source of a module reach? Modules by import, kernels and specs by name, data files beside it.
+"""What does the source of a module reach? Modules by import or file name, kernels, specs, data files beside it.
 
 Everything is read from text and nothing is imported, so that asking costs no torch. What counts by its source is said
 by `locate.is_ours`; a library is identified by its version.
@@ -18,6 +18,7 @@ from harness.api.errors import HarnessError
 
 ANY = "*"  # a name that the source computes: every registered one of the kind
 CODE = (".py", ".pyc", ".pyi", ".so", ".md")  # no data, and neither is what is told to people
+READERS = "harness.readers"
 NAMED = re.compile(r"(?!\.\.?(/|$))[\w-][\w./-]{0,99}")  # a relative path below the module's folder
 
 
@@ -92,7 +93,9 @@ def read(name: str) -> Module | None:
         name,
         file,
         source,
-        tuple(item for item in dict.fromkeys(found.imports) if locate.is_ours(item)),
+        tuple(
+            item for item in dict.fromkeys([*found.imports, *_scripts(file, found, package)]) if locate.is_ours(item)
+        ),
         tuple(sorted(set(found.kernels))),
         tuple(sorted(set(found.creates))),
         tuple(found.constants),
@@ -139,6 +142,9 @@ class _Found:
             self.kernels.append(arguments[0])
         elif called == "create" and len(arguments) == 2:
             self.creates.append((arguments[0], arguments[1]))
+        elif called == "rows":
+            # `sources.rows`: how a table's bytes become rows is no import of a task, which must not know the roof
+            self.imports.append(READERS)
         elif called == "import_module" and arguments and arguments[0] != ANY:
             self.imports.append(arguments[0])
 
@@ -173,6 +179,13 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
                     yield target.id, ast.unparse(node.value)
+
+
+def _scripts(file: Path, found: _Found, package: str) -> Iterator[str]:
+    """Modules that the source names by their file, beside it or below: a program for another process."""
+    for text in found.texts:
+        if text.endswith(".py") and NAMED.fullmatch(text) and (file.parent / text).is_file():
+            yield ".".join([*([package] if package else []), *Path(text).with_suffix("").parts])
 
 
 def _data(file: Path, found: _Found, in_package: bool) -> set[Path]:

@@ -36,6 +36,8 @@ REACHED = {
     "metric's helper": ("metric", "cer", "harness/metrics/_edit_distance.py"),
     "task helper": ("task", "keyboard/correction", "tasks/keyboard/_touch_errors.py"),
     "task's data file": ("task", "keyboard/correction", "tasks/keyboard/_messages.txt"),
+    "what reads the rows of its data": ("task", "translation/multi30k", "harness/readers.py"),
+    "program of a child process": ("model", "lms/smollm2", "models/lms/_template_process.py"),
     "every kernel that a peer may time": ("model", "kernels/cpu", "kernels/transducer/cpu.py"),
 }
 UNRELATED = (
