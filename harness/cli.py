@@ -12,6 +12,7 @@ import ast
 import difflib
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -48,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.excepthook = _one_line
     with _ending_signals() as seen:
         try:
-            options = _parser(given).parse_args(given, argparse.Namespace(given=given))
+            parser, verb = _parser(given)
+            options, unknown = parser.parse_known_args(given, argparse.Namespace(given=given))
+            if unknown:
+                (verb or parser).error(_not_an_option(unknown[0], verb or parser))
             return int(options.execute(options))
         except (HarnessError, OSError) as problem:
             if seen and isinstance(problem, OSError):
@@ -61,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return EXIT_CLOSED_PIPE
             if debug:
                 raise
-            _tell(f"harness: {plain(str(problem))}")
+            _tell(f"harness: {plain(_told(problem))}")
             return problem.exit_code if isinstance(problem, HarnessError) else 1
         except KeyboardInterrupt as problem:
             number = seen[0] if seen else signal.SIGINT
@@ -134,7 +138,25 @@ def verbs() -> Mapping[str, str]:
     return found
 
 
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+def _told(problem: Exception) -> str:
+    """What happened, an error of the system's without its number."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return f"{problem.filename}: {problem.strerror}." if problem.filename else f"{problem.strerror}."
+    return str(problem)
+
+
+def _not_an_option(word: str, parser: argparse.ArgumentParser) -> str:
+    """What is wrong with an argument that nobody took, and the nearest option."""
+    name = word.partition("=")[0]
+    if not name.startswith("-"):
+        return f"nothing asks for {word!r}"
+    known = re.findall(r"--[a-z][a-z-]*", parser.format_usage())
+    near = difflib.get_close_matches(name, known, 1)
+    return f"no option {name!r}.{f' Did you mean {near[0]!r}?' if near else ''}"
+
+
+def _parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """The whole command's parser, and that of the verb that was asked for."""
     parser = _Parser(
         prog="harness",
         description="Evaluate any registered task with any registered model and decoder: "
@@ -151,11 +173,13 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         near = difflib.get_close_matches(asked, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"The verbs are {', '.join(known)}."
         raise UsageError(f"no verb named {asked!r}. {hint}")
+    chosen = None
     for verb, line in known.items():
         child = choices.add_parser(verb, help=line, description=line[:1].upper() + line[1:])
         if verb == asked:
+            chosen = child
             importlib.import_module(f"harness.commands.{verb}").configure(child)
-    return parser
+    return parser, chosen
 
 
 def _version() -> str:

@@ -216,3 +216,22 @@ def test_show_tells_what_a_spec_reaches_by_name(capsys: pytest.CaptureFixture[st
         ["kernel", "long_conv"],
         ["kernel", "vandermonde"],
     ]
+
+
+def test_a_misspelt_option_is_answered_with_the_nearest_one_of_its_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["run", "--task", "keyboard/correction", "--model", "keyboard/identity", "--limt", "3"])
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said == "harness run: no option '--limt'. Did you mean '--limit'? (see `harness run --help`)\n"
+
+
+def test_an_error_of_the_system_names_the_place_and_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    run = ["run", "--task", "keyboard/correction", "--model", "keyboard/identity", "--limit", "2"]
+    assert cli.main([*run, "--out", str(tmp_path / "runs")]) == 0
+    capsys.readouterr()
+    assert cli.main(["report", str(tmp_path / "runs"), "--out", str(tmp_path / "file" / "page.md")]) == 1
+    assert capsys.readouterr().err == f"harness: {tmp_path / 'file'}: File exists.\n"
