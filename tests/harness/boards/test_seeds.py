@@ -48,7 +48,7 @@ def test_seeds_with_examples_of_their_own_count_them_once():
     found = row.result.metrics["key_found"]
     half = stats.t.ppf(0.975, 1) * stdev([0.7, 0.8]) / sqrt(2)
     assert found.n == 200
-    assert (found.low, found.high) == (max(0.0, 0.75 - half), min(1.0, 0.75 + half))
+    assert (found.low, found.high) == pytest.approx((max(0.0, 0.75 - half), min(1.0, 0.75 + half)))
     assert row.result.samples is not None
     assert row.result.samples.statistics["key_found"].shape == (200, 1)
 
