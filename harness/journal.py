@@ -7,6 +7,7 @@ checksum holds; anything else is dropped, and its example computed again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -282,4 +283,5 @@ def _timed(stored: Any) -> Mapping[str, Any]:
 
 
 def _unwritable(path: Path, problem: OSError) -> HarnessError:
-    return HarnessError(f"cannot write {path}: {problem.strerror or problem}. Make room there or choose another --out.")
+    remedy = "Make room there or choose" if problem.errno in (errno.ENOSPC, errno.EDQUOT) else "Choose"
+    return HarnessError(f"cannot write {path}: {problem.strerror or problem}. {remedy} another --out.")

@@ -40,6 +40,7 @@ class DataSources:
     from_hub: Literal["never", "missing", "always"] = "never"  # which data sets may be fetched from the hub
     online: bool = True  # wheels may be downloaded
     announce: Callable[[str], None] = print
+    asked: set[str] = field(default_factory=set)  # data sets that were asked for so far
 
     def rows(self, dataset: Dataset, split: str) -> Iterator[Mapping[str, Any]]:
         """Rows of one split, digest and columns checked; more columns than the data set names are fine."""
@@ -66,6 +67,7 @@ class DataSources:
         return self._find(dataset, split).digest
 
     def _find(self, dataset: Dataset, split: str) -> _Found:
+        self.asked.add(dataset.name)
         if dataset.name in self.own:
             return self._users_own(dataset, split)
         if split not in dataset.files and not (dataset.hub and split in dataset.hub.splits):
@@ -88,9 +90,13 @@ class DataSources:
         folder = self.own[dataset.name]
         names = [Path(dataset.files[split].path).name] if split in dataset.files else []
         names += [f"{split}.{ending}{packed}" for ending in readers.READERS for packed in ("", ".gz")]
-        path = next((folder / name for name in names if (folder / name).is_file()), None)
-        if path is None:
+        found = [folder / name for name in dict.fromkeys(names) if (folder / name).is_file()]
+        if not found:
             raise DataError(f"data set {dataset.name}: {folder} holds no {names[0]} and no {split}.jsonl or the like.")
+        if len(found) > 1:
+            both = " and ".join(path.name for path in found)
+            raise DataError(f"data set {dataset.name}: {folder} holds {both} for one split; leave one of them there.")
+        path = found[0]
         return _Found(path, "local:" + digests.sha256(path))
 
     def _on_hub(self, dataset: Dataset, split: str, path: Path) -> _Found:

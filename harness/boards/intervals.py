@@ -50,6 +50,15 @@ def with_todays(result: RunResult) -> RunResult:
     return replace(result, metrics=metrics, breakdown=parts)
 
 
+def steady(value: float, low: float, high: float) -> tuple[float, float]:
+    """An interval's ends to ten digits, the value still within: pages are compared byte for byte.
+
+    The last digits are another release's of NumPy or SciPy.
+    """
+    ends = (float(f"{low:.10g}"), float(f"{high:.10g}"))
+    return (min(ends[0], value), max(ends[1], value)) if low <= value <= high else ends
+
+
 def reducer(task: str, name: str, found: Measurement, rows_NS: Array) -> Metric | None:
     """What makes the value of the statistics [N, S]: the task's own metric, else a plain mean; each where it does.
 
@@ -91,15 +100,8 @@ def _todays(
     if metric is None:
         return found
     ends = bounds(metric, statistics_NS, names or None, draws=DRAWS)
-    low, high = _steady(ends.low), _steady(ends.high)
-    if ends.low <= found.value <= ends.high:
-        low, high = min(low, found.value), max(high, found.value)
+    low, high = steady(found.value, ends.low, ends.high)
     return replace(found, low=low, high=high, method=ends.method)
-
-
-def _steady(end: float) -> float:
-    """Ten digits: the last ones are another release's of NumPy or SciPy, and pages are compared byte for byte."""
-    return float(f"{end:.10g}")
 
 
 def _slice(task: str, part: Slice, samples: Samples) -> Slice:

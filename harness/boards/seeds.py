@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from harness import environment
+from harness.boards.intervals import steady
 from harness.boards.records import Record, cell_of
 from harness.methods import AND
 from harness.results import Measurement, RunResult, Samples, Slice
@@ -99,6 +100,7 @@ def _measured(found: Sequence[Measurement], same: bool) -> Measurement:
     if scale is not None:
         low, high = max(low, min(scale)), min(high, max(scale))
     examples = found[0].n if same else sum(one.n for one in found)
+    low, high = steady(value, low, high)
     return replace(found[0], value=value, low=low, high=high, n=examples, method=AND.join(methods))
 
 

@@ -142,12 +142,15 @@ def _number(option: str, text: str, kind: Callable[[str], T]) -> T:
 def _run(plan: Plan, options: argparse.Namespace) -> list[Outcome]:
     from harness import runner, sources
     from harness.commands.fetch import own_folders
+    from harness.own_data import require_asked_for
     from harness.progress import Display
     from harness.session import BATCH_REQUESTS, Session
 
     with Display(len(plan.cells)) as display:
+        places = sources.from_environment(display.announce, own=own_folders(options.own))
+        require_asked_for(plan.cells, places)
         session = Session(
-            sources=sources.from_environment(display.announce, own=own_folders(options.own)),
+            sources=places,
             out=options.out,
             fresh=options.fresh,
             batch_tokens=options.batch_tokens,

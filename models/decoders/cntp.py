@@ -22,6 +22,7 @@ PUNCTUATION = ".?!:;)]}\n"  # and the comma, by parameter: the release stops at 
 
 
 @decoder(
+    version=2,
     lossless="no",
     needs=(),
     paper="Wang et al. 2025, Cautious Next Token Prediction, arXiv:2507.03038",

@@ -29,6 +29,7 @@ from harness.models.lms._tokenizer import FolderTokenizer
 
 
 @model(
+    version=2,
     doors=("generate", "score"),
     decodes=True,
     paper="Wolf et al. 2020, Transformers: State-of-the-Art Natural Language Processing, arXiv:1910.03771",

@@ -27,6 +27,7 @@ CHARACTERS_A_TOKEN = 4  # a rough size for batches; the server counts for itself
 
 
 @model(
+    version=2,
     doors=("generate", "score"),
     decodes=False,
     paper="none",

@@ -14,6 +14,7 @@ from harness.models.lms._text import Template, TextModel
 
 
 @model(
+    version=2,
     doors=("generate", "score"),
     decodes=True,
     paper="https://arxiv.org/abs/2302.13971",

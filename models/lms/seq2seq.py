@@ -28,6 +28,7 @@ from harness.models.lms._tokenizer import FolderTokenizer
 
 
 @model(
+    version=2,
     doors=("generate", "score"),
     decodes=True,
     paper="Sutskever, Vinyals, Le 2014, Sequence to Sequence Learning with Neural Networks, arXiv:1409.3215",

