@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from harness.kernels._dispatch import accumulator
 from harness.kernels._workspace import workspace
@@ -43,8 +42,9 @@ def fused_rnn(
         x_c = (x_c @ project.flatten(0, 2).T).unflatten(2, project.shape[:3])
     batch, missing = len(x), LANES - len(x) if 1 < len(x) < LANES else 0
     if missing:
-        x_c = functional.pad(x_c, [0, 0] * 4 + [0, missing])
-        start = functional.pad(start, [0, 0] * 2 + [0, missing])
+        # not `pad`, which older torch refuses where T is 0
+        x_c = torch.cat([x_c, x_c.new_zeros(missing, *x_c.shape[1:])])
+        start = torch.cat([start, start.new_zeros(len(start), missing, *start.shape[2:])], dim=1)
     output_BTHD, last_SBHD = _Run.apply(cell, x_c, recurrent, bias, start)
     return output_BTHD[:batch].to(x.dtype), last_SBHD[:, :batch]
 

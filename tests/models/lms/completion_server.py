@@ -24,6 +24,7 @@ most_open = 0
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    counted = False  # whether the request counts as open
 
     def log_message(self, *parts: Any) -> None:
         pass
@@ -52,18 +53,26 @@ class Handler(BaseHTTPRequestHandler):
             turn = seen[name]
             open_now += 1
             most_open = max(most_open, open_now)
+        self.counted = True
         try:
             # long enough for others to come in
             threading.Event().wait(0.005)
             getattr(self, f"as_{name}", self.as_normal)(asked, turn)
         finally:
-            with lock:
-                open_now -= 1
+            self.no_longer_open()
+
+    def no_longer_open(self) -> None:
+        """Called before the answer leaves: its reader may ask again before this thread goes on."""
+        global open_now
+        with lock:
+            open_now -= self.counted
+            self.counted = False
 
     def allowed(self) -> bool:
         return not KEY or self.headers.get("Authorization") == f"Bearer {KEY}"
 
     def send(self, answer: Any, status: int = 200, **headers: str) -> None:
+        self.no_longer_open()
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))

@@ -158,7 +158,10 @@ def test_quantised_tensors_are_what_the_library_dequantises(tmp_path: Path, kind
 def test_rotary_factors_are_applied_as_llama_3_1_means_them(place: Path, tmp_path: Path) -> None:
     rule = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
             "original_max_position_embeddings": 32}  # fmt: skip
-    config = AutoConfig.from_pretrained(place, rope_parameters=rule)
+    # transformers 4.x keeps the base apart
+    apart = {"rope_theta": 500.0, "rope_scaling": {name: rule[name] for name in rule if name != "rope_theta"}}
+    said = {"rope_parameters": rule} if hasattr(AutoConfig.from_pretrained(place), "rope_parameters") else apart
+    config = AutoConfig.from_pretrained(place, **said)
     network = AutoModelForCausalLM.from_pretrained(place, config=config).eval()
     plain = 500.0 ** (-np.arange(0, 8, 2) / 8)
     # what llama.cpp's converter stores: by how much the rule divides each frequency

@@ -173,8 +173,13 @@ def test_a_family_is_as_plain_transformers_or_refused_in_one_line(
         assert "\n" not in str(caught.value)
         print(f"{family.name:24} refused: {str(caught.value)[:70]}")
         return
-    model = Hf(path=str(place)).load(SETTING)
     network, tokenizer = AutoModelForCausalLM.from_pretrained(place).eval(), AutoTokenizer.from_pretrained(place)
+    try:
+        _plain_tokens(network, tokenizer, PROMPTS[0])
+    except RuntimeError as problem:
+        # kernels of another package, which transformers takes where it is installed, want a GPU
+        pytest.skip(f"transformers itself cannot run {family.kind} here: {problem}")
+    model = Hf(path=str(place)).load(SETTING)
     together = model.score([Score(*pair) for pair in PAIRS], meter=METER)
     for pair, scored in zip(PAIRS, together, strict=True):
         assert isinstance(scored, Scored), scored

@@ -44,7 +44,11 @@ def meant(config: dict[str, Any]) -> dict[str, Any]:
         or ["sliding_attention" if family == "mistral" else "full_attention"] * layers
     )
     window = 0 if family == "llama" else theirs.sliding_window or 0
-    angles = theirs.rope_parameters
+    angles = getattr(theirs, "rope_parameters", None)
+    if angles is None:
+        # before 5.x: one frequency in the config's own words, and Gemma's second one under its own name
+        angles = {"rope_theta": theirs.rope_theta}
+        angles |= {"sliding_attention": {"rope_theta": theirs.rope_local_base_freq}} if family == "gemma3_text" else {}
     width = getattr(theirs, "head_dim", None) or theirs.hidden_size // theirs.num_attention_heads
     return {
         "kv_heads": theirs.num_key_value_heads,
