@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 import pytest
+from plain_metrics import Mean, Median
 from scipy import stats as scipy_stats
 
 from harness.api.errors import UsageError
-from harness.api.metrics import MeanMetric, Metric
+from harness.api.metrics import MeanMetric
 from harness.paired import (
     compare,
     examples_needed,
@@ -20,13 +21,6 @@ from harness.paired import (
     tango,
     wilcoxon,
 )
-
-
-class Mean(MeanMetric):
-    name = "mean"
-
-    def value(self, example, responses):
-        return 1.0
 
 
 class Share(MeanMetric):
@@ -205,15 +199,6 @@ def test_a_few_rare_differences_are_as_sure_as_the_less_sure_of_two_tests():
 
 
 def test_the_interval_of_a_difference_of_medians_is_a_bootstraps():
-    class Median(Metric):
-        name = "median"
-
-        def measure(self, example, responses):
-            return np.zeros(1)
-
-        def reduce(self, statistics):
-            return float(np.median(statistics))
-
     first = np.random.default_rng(10).normal(size=41)
     result = compare(Median(), first, first + 1.0, draws=200)
     assert result.interval == pytest.approx((1.0, 1.0))

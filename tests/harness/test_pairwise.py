@@ -6,27 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from plain_metrics import Mean, Median
 from scipy import stats as scipy_stats
 
-from harness.api.metrics import MeanMetric, Metric
 from harness.pairwise import spreads, student_p
-
-
-class Mean(MeanMetric):
-    name = "mean"
-
-    def value(self, example, responses):
-        return 1.0
-
-
-class Median(Metric):
-    name = "median"
-
-    def measure(self, example, responses):
-        return np.zeros(1)
-
-    def reduce(self, statistics):
-        return float(np.median(statistics))
 
 
 class Odd(Median):

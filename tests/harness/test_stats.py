@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from plain_metrics import Mean, Median
 from scipy import stats as scipy_stats
 
 from harness.api.errors import UsageError
@@ -17,13 +18,6 @@ from harness.stats import bounds, clean, expanded_quantiles, interval, resample,
 class Share(MeanMetric):
     scale = (0.0, 1.0)
     name = "share"
-
-    def value(self, example, responses):
-        return 1.0
-
-
-class Mean(MeanMetric):
-    name = "mean"
 
     def value(self, example, responses):
         return 1.0
@@ -52,16 +46,6 @@ class Corpus(TotalsMetric):
 
     def from_totals(self, totals, count):
         return totals[..., 0] / count
-
-
-class Median(Metric):
-    name = "median"
-
-    def measure(self, example, responses):
-        return np.zeros(1)
-
-    def reduce(self, statistics):
-        return float(np.median(statistics))
 
 
 def column(*values: float) -> np.ndarray:
